@@ -9,6 +9,7 @@ from fastcore.script import call_parse
 
 ROOT = Path(__file__).resolve().parent.parent
 HIDDEN = re.compile(r'^#\|\s*(hide\s*$|include:\s*false|echo:\s*false)', re.MULTILINE)
+PYTHON = '```python\n'
 NOTE = '<!-- Written by tools/readme.py from nbs/index.ipynb: edit that notebook, not this file. -->'
 
 
@@ -57,7 +58,17 @@ def printed(output):
 def code(cell):
     "A code cell as a fence, followed by what it printed"
     source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.MULTILINE).strip()
-    return [f'```python\n{source}\n```'] * bool(source) + [printed(o) for o in cell.get('outputs', [])]
+    return [f'{PYTHON}{source}\n```'] * bool(source) + [printed(o) for o in cell.get('outputs', [])]
+
+
+def joined(parts):
+    "Neighbouring code cells that print nothing read as one"
+    result = []
+    for part in filter(None, parts):
+        if result and part.startswith(PYTHON) and result[-1].startswith(PYTHON):
+            result[-1] = result[-1].removesuffix('\n```') + '\n\n' + part.removeprefix(PYTHON)
+        else: result.append(part)
+    return result
 
 
 def render(notebook=ROOT / 'nbs/index.ipynb'):
@@ -66,7 +77,7 @@ def render(notebook=ROOT / 'nbs/index.ipynb'):
     for cell in read_nb(notebook).cells:
         if cell.cell_type == 'markdown': parts.append(markdown(cell.source))
         elif cell.cell_type == 'code' and not HIDDEN.search(cell.source): parts += code(cell)
-    return '\n\n'.join([NOTE, *filter(None, parts)]) + '\n'
+    return '\n\n'.join([NOTE, *joined(parts)]) + '\n'
 
 
 def missing(text):
