@@ -40,10 +40,13 @@ def links(notebook):
 
 
 def build(notebooks):
-    "nbdev's own processing of every page; an exception in a page is raised here"
+    "nbdev's own processing of every page, which executes imports, exported cells and `show_doc`"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        cache = proc_nbs(n_workers=0, force=True)
+        try: cache = proc_nbs(n_workers=0, force=True)
+        except Exception as error:
+            yield f'{error}\n{error.__cause__!r}'
+            return
     yield from (str(w.message) for w in caught if 'imports and other code' in str(w.message))
     yield from (f'{n} was not built' for n in notebooks if not (cache / n).exists())
 
