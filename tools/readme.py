@@ -29,13 +29,22 @@ def callout(m):
     return '\n'.join(f'> {line}'.rstrip() for line in f'**{head}**\n\n{body}'.splitlines())
 
 
+def figure(m):
+    "A captioned picture: its alternative text where Quarto has it, its caption below"
+    caption, target, attributes = m.groups()
+    alt = re.search(r'fig-alt="([^"]*)"', attributes)
+    return f'![{alt[1] if alt else caption}]({target})' + f'\n\n*{caption}*' * bool(caption and alt)
+
+
 def plain(text):
     "Quarto's markdown without what only Quarto understands; code keeps every character"
     text = re.sub(r'^:{3,} *\{\.callout-(\w+)([^}]*)\}\n(.*?)^:{3,} *$', callout, text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r'^:{3,}.*\n?', '', text, flags=re.MULTILINE)             # other divs: their content stays
-    text = re.sub(r'(!?\[[^\]]*\]\([^)]*\))\{[^}]*\}', r'\1', text)         # attributes of pictures and links
+    text = re.sub(r'!\[([^\]]*)\]\(([^)]*)\)\{([^}]*)\}', figure, text)
+    text = re.sub(r'(\]\([^)]*\))\{[^}]*\}', r'\1', text)                   # attributes of links
     text = re.sub(r'^(#+ .*?) *\{[#.][^}]*\} *$', r'\1', text, flags=re.MULTILINE)
     text = re.sub(r'\{\{<.*?>\}\}', '', text)                               # shortcodes
+    text = re.sub(r'@fig-[\w-]*\w', 'the figure', text)
     return relink(text)
 
 
