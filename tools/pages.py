@@ -36,7 +36,7 @@ def links(notebook):
         if cell.cell_type != 'markdown': continue
         text = re.sub(r'```.*?```|`[^`\n]*`', '', cell.source, flags=re.DOTALL)
         for target in LINK.findall(text):
-            if not ((NBS / notebook).parent / target).exists(): yield f'{notebook} links to {target}, which does not exist'
+            if not ((NBS / notebook).parent / target).exists(): yield f'{notebook} links to {target}: no such file'
 
 
 def build(notebooks):
