@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['METHODS', 'random_coreset', 'herding', 'k_center', 'coreset', 'nested', 'nested_choice', 'plot_coresets']
 
-# %% ../nbs/09_coresets.ipynb #fa76b463
+# %% ../nbs/09_coresets.ipynb #93ffdedd
 import torch
 from torch import Tensor
 
-# %% ../nbs/09_coresets.ipynb #6f9290b3
+# %% ../nbs/09_coresets.ipynb #ff4241ae
 def _class_rows(
     targets,  # N class indices
     ipc: int,  # images per class
@@ -28,7 +28,7 @@ def _class_rows(
                          + (f"use ipc <= {len(rows[small])} or " if len(rows[small]) else "") + "leave the class out")
     return rows
 
-# %% ../nbs/09_coresets.ipynb #a89f1677
+# %% ../nbs/09_coresets.ipynb #8c3607fd
 def _feature_rows(
     features: Tensor,  # (N, ...) one feature per image, flattened here
     rows: list[Tensor],  # rows of each class
@@ -44,7 +44,7 @@ def _feature_rows(
                          f"first in row {bad[0]}; check the network that made them")
     return [features[r].double() for r in rows]
 
-# %% ../nbs/09_coresets.ipynb #f6f401d3
+# %% ../nbs/09_coresets.ipynb #5573a794
 def random_coreset(
     targets,  # N class indices
     ipc: int,  # images per class
@@ -56,7 +56,7 @@ def random_coreset(
     rows = _class_rows(targets, ipc, classes)
     return torch.cat([r[torch.randperm(len(r), generator=generator)[:ipc]] for r in rows])
 
-# %% ../nbs/09_coresets.ipynb #cb467caa
+# %% ../nbs/09_coresets.ipynb #17836045
 def _herd(
     x: Tensor,  # (n, d) float64 features of one class
     ipc: int,  # how many to choose
@@ -71,7 +71,7 @@ def _herd(
         debt -= x[best]
     return torch.tensor(chosen)
 
-# %% ../nbs/09_coresets.ipynb #4ba2ea09
+# %% ../nbs/09_coresets.ipynb #e3e9cd86
 def herding(
     features: Tensor,  # (N, ...) one feature per image
     targets,  # N class indices
@@ -83,7 +83,7 @@ def herding(
     groups = _feature_rows(features, rows, len(targets))
     return torch.cat([r[_herd(x, ipc)] for r, x in zip(rows, groups, strict=True)])
 
-# %% ../nbs/09_coresets.ipynb #d7245eb7
+# %% ../nbs/09_coresets.ipynb #c899f7b6
 def _farthest(
     x: Tensor,  # (n, d) float64 features of one class
     ipc: int,  # how many to choose
@@ -97,7 +97,7 @@ def _farthest(
         gap = torch.minimum(gap, (x - x[chosen[-1]]).norm(dim=1))
     return torch.tensor(chosen)
 
-# %% ../nbs/09_coresets.ipynb #3c2e39a7
+# %% ../nbs/09_coresets.ipynb #6350bb13
 def k_center(
     features: Tensor,  # (N, ...) one feature per image
     targets,  # N class indices
@@ -115,10 +115,10 @@ def k_center(
     else: first = [int(torch.randint(len(x), (1,), generator=generator)) for x in groups]
     return torch.cat([r[_farthest(x, ipc, f)] for r, x, f in zip(rows, groups, first, strict=True)])
 
-# %% ../nbs/09_coresets.ipynb #f913ffa2
+# %% ../nbs/09_coresets.ipynb #296e5bc6
 METHODS = ("random", "herding", "k_center")
 
-# %% ../nbs/09_coresets.ipynb #06b2b480
+# %% ../nbs/09_coresets.ipynb #74bc9faf
 def coreset(
     data,  # N class indices, or a dataset with `.targets` (and `.classes`)
     method: str = "random",  # one of METHODS
@@ -134,7 +134,7 @@ def coreset(
     if method == "herding": return herding(features, targets, ipc, classes)
     return k_center(features, targets, ipc, classes=classes)
 
-# %% ../nbs/09_coresets.ipynb #8a0da646
+# %% ../nbs/09_coresets.ipynb #7497e7dc
 def nested(
     chosen: Tensor,  # (C * ipc,) a choice, class by class in order of choice
     num_classes: int,  # C
@@ -147,7 +147,7 @@ def nested(
         if not 1 <= ipc <= table.shape[1]: raise ValueError(f"ipc must be 1..{table.shape[1]}, got {ipc}")
     return {ipc: table[:, :ipc].flatten() for ipc in ipcs}
 
-# %% ../nbs/09_coresets.ipynb #160da5f7
+# %% ../nbs/09_coresets.ipynb #75a484ea
 def nested_choice(
     targets,  # N class indices of the large set, real or generated
     ipcs=(10, 20, 50),  # images per class of the smaller sets
@@ -157,7 +157,7 @@ def nested_choice(
     num_classes = len(torch.as_tensor(targets).unique())
     return nested(random_coreset(targets, max(ipcs), seed), num_classes, ipcs)
 
-# %% ../nbs/09_coresets.ipynb #b8dbf0ce
+# %% ../nbs/09_coresets.ipynb #cfafc95c
 def plot_coresets(
     features: Tensor,  # (N, ...) features of one class, or of any cloud of points
     choices: dict,  # {title: row numbers in order of choice}, one panel each
