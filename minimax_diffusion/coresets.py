@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['METHODS', 'random_coreset', 'herding', 'k_center', 'coreset', 'nested', 'nested_choice', 'plot_coresets']
 
-# %% ../nbs/09_coresets.ipynb #93ffdedd
+# %% ../nbs/09_coresets.ipynb #127fea77
 import torch
 from torch import Tensor
 
-# %% ../nbs/09_coresets.ipynb #ff4241ae
+# %% ../nbs/09_coresets.ipynb #46d3ab84
 def _class_rows(
     targets,  # N class indices
     ipc: int,  # images per class
@@ -28,7 +28,7 @@ def _class_rows(
                          + (f"use ipc <= {len(rows[small])} or " if len(rows[small]) else "") + "leave the class out")
     return rows
 
-# %% ../nbs/09_coresets.ipynb #8c3607fd
+# %% ../nbs/09_coresets.ipynb #783204a6
 def _feature_rows(
     features: Tensor,  # (N, ...) one feature per image, flattened here
     rows: list[Tensor],  # rows of each class
@@ -44,7 +44,7 @@ def _feature_rows(
                          f"first in row {bad[0]}; check the network that made them")
     return [features[r].double() for r in rows]
 
-# %% ../nbs/09_coresets.ipynb #5573a794
+# %% ../nbs/09_coresets.ipynb #728030c9
 def random_coreset(
     targets,  # N class indices
     ipc: int,  # images per class
@@ -56,7 +56,7 @@ def random_coreset(
     rows = _class_rows(targets, ipc, classes)
     return torch.cat([r[torch.randperm(len(r), generator=generator)[:ipc]] for r in rows])
 
-# %% ../nbs/09_coresets.ipynb #17836045
+# %% ../nbs/09_coresets.ipynb #5bceda88
 def _herd(
     x: Tensor,  # (n, d) float64 features of one class
     ipc: int,  # how many to choose
@@ -71,7 +71,7 @@ def _herd(
         debt -= x[best]
     return torch.tensor(chosen)
 
-# %% ../nbs/09_coresets.ipynb #e3e9cd86
+# %% ../nbs/09_coresets.ipynb #c9d9bae9
 def herding(
     features: Tensor,  # (N, ...) one feature per image
     targets,  # N class indices
@@ -83,7 +83,7 @@ def herding(
     groups = _feature_rows(features, rows, len(targets))
     return torch.cat([r[_herd(x, ipc)] for r, x in zip(rows, groups, strict=True)])
 
-# %% ../nbs/09_coresets.ipynb #c899f7b6
+# %% ../nbs/09_coresets.ipynb #2b2a0eff
 def _farthest(
     x: Tensor,  # (n, d) float64 features of one class
     ipc: int,  # how many to choose
@@ -97,7 +97,7 @@ def _farthest(
         gap = torch.minimum(gap, (x - x[chosen[-1]]).norm(dim=1))
     return torch.tensor(chosen)
 
-# %% ../nbs/09_coresets.ipynb #6350bb13
+# %% ../nbs/09_coresets.ipynb #5b5058e9
 def k_center(
     features: Tensor,  # (N, ...) one feature per image
     targets,  # N class indices
@@ -115,10 +115,10 @@ def k_center(
     else: first = [int(torch.randint(len(x), (1,), generator=generator)) for x in groups]
     return torch.cat([r[_farthest(x, ipc, f)] for r, x, f in zip(rows, groups, first, strict=True)])
 
-# %% ../nbs/09_coresets.ipynb #296e5bc6
+# %% ../nbs/09_coresets.ipynb #f658bf4e
 METHODS = ("random", "herding", "k_center")
 
-# %% ../nbs/09_coresets.ipynb #74bc9faf
+# %% ../nbs/09_coresets.ipynb #054655a0
 def coreset(
     data,  # N class indices, or a dataset with `.targets` (and `.classes`)
     method: str = "random",  # one of METHODS
@@ -134,7 +134,7 @@ def coreset(
     if method == "herding": return herding(features, targets, ipc, classes)
     return k_center(features, targets, ipc, classes=classes)
 
-# %% ../nbs/09_coresets.ipynb #7497e7dc
+# %% ../nbs/09_coresets.ipynb #29ae4efb
 def nested(
     chosen: Tensor,  # (C * ipc,) a choice, class by class in order of choice
     num_classes: int,  # C
@@ -147,7 +147,7 @@ def nested(
         if not 1 <= ipc <= table.shape[1]: raise ValueError(f"ipc must be 1..{table.shape[1]}, got {ipc}")
     return {ipc: table[:, :ipc].flatten() for ipc in ipcs}
 
-# %% ../nbs/09_coresets.ipynb #75a484ea
+# %% ../nbs/09_coresets.ipynb #9ac97f95
 def nested_choice(
     targets,  # N class indices of the large set, real or generated
     ipcs=(10, 20, 50),  # images per class of the smaller sets
@@ -157,7 +157,7 @@ def nested_choice(
     num_classes = len(torch.as_tensor(targets).unique())
     return nested(random_coreset(targets, max(ipcs), seed), num_classes, ipcs)
 
-# %% ../nbs/09_coresets.ipynb #cfafc95c
+# %% ../nbs/09_coresets.ipynb #aafc5937
 def plot_coresets(
     features: Tensor,  # (N, ...) features of one class, or of any cloud of points
     choices: dict,  # {title: row numbers in order of choice}, one panel each

@@ -7,7 +7,7 @@ __all__ = ['representativeness', 'diversity', 'density', 'coverage', 'expected_c
            'nearest_real', 'plot_nearest', 'embed_2d', 'plot_embedding', 'fid', 'kid', 'hard_label_recovery',
            'improvement_over_random', 'label_robust_score', 'augmentation_robust_score']
 
-# %% ../nbs/10_metrics.ipynb #e9b3a6ab
+# %% ../nbs/10_metrics.ipynb #f5d5ca4d
 import math
 import warnings
 from importlib import import_module
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-# %% ../nbs/10_metrics.ipynb #3fb8960c
+# %% ../nbs/10_metrics.ipynb #ae8cd1d2
 def _features(
     *sets: Tensor,  # (n, ...) each
 ) -> list[Tensor]:  # float64 (n, d) each
@@ -30,7 +30,7 @@ def _features(
         if bad := int((~s.isfinite().all(1)).sum()): raise ValueError(f"{bad} of {len(s)} features hold NaN or infinity")
     return flat
 
-# %% ../nbs/10_metrics.ipynb #71602e00
+# %% ../nbs/10_metrics.ipynb #3b8b786b
 REDUCE = {"min": Tensor.min, "mean": Tensor.mean, "none": Tensor.clone}
 
 def _reduce(
@@ -41,7 +41,7 @@ def _reduce(
     if how not in REDUCE: raise ValueError(f"reduce must be one of {', '.join(REDUCE)}, got {how!r}")
     return REDUCE[how](values)
 
-# %% ../nbs/10_metrics.ipynb #7f5fd036
+# %% ../nbs/10_metrics.ipynb #33f7d5ed
 def representativeness(
     generated: Tensor,  # (n, ...) features of generated images of one class
     real: Tensor,  # (m, ...) features of real images of the class
@@ -51,7 +51,7 @@ def representativeness(
     generated, real = _features(generated, real)
     return _reduce((normalize(generated) @ normalize(real).T).min(1).values, reduce)
 
-# %% ../nbs/10_metrics.ipynb #3c8b7843
+# %% ../nbs/10_metrics.ipynb #0fa24553
 def diversity(
     generated: Tensor,  # (n, ...) features of generated images of one class, n >= 2
     reduce: str = "min",  # "min": the closest pair (the paper's), "mean", or "none"
@@ -62,7 +62,7 @@ def diversity(
     cosine = normalize(generated) @ normalize(generated).T
     return _reduce(1 - cosine.fill_diagonal_(-torch.inf).max(1).values.clamp(max=1), reduce)
 
-# %% ../nbs/10_metrics.ipynb #2d712efc
+# %% ../nbs/10_metrics.ipynb #2f004777
 def _inside(
     generated: Tensor,  # (M, ...) features
     real: Tensor,  # (N, ...) features
@@ -76,7 +76,7 @@ def _inside(
     radius = torch.as_tensor(neighbours.kneighbors()[0][:, -1])  # without arguments: itself left out
     return torch.cdist(real, generated, compute_mode="donot_use_mm_for_euclid_dist") < radius[:, None] * (1 - 1e-9)
 
-# %% ../nbs/10_metrics.ipynb #5728acfd
+# %% ../nbs/10_metrics.ipynb #23483f1c
 def density(
     generated: Tensor,  # (M, ...) features of generated images of one class
     real: Tensor,  # (N, ...) features of real images of the class
@@ -85,7 +85,7 @@ def density(
     "How many real neighbourhoods a generated image lies in, in units of k (Naeem et al. 2020)."
     return _inside(generated, real, k).double().sum(0).mean() / k
 
-# %% ../nbs/10_metrics.ipynb #f607dbc6
+# %% ../nbs/10_metrics.ipynb #4564b7b1
 def coverage(
     generated: Tensor,  # (M, ...) features of generated images of one class
     real: Tensor,  # (N, ...) features of real images of the class
@@ -94,7 +94,7 @@ def coverage(
     "Share of real neighbourhoods that hold a generated image (Naeem et al. 2020)."
     return _inside(generated, real, k).any(1).double().mean()
 
-# %% ../nbs/10_metrics.ipynb #f5d659a1
+# %% ../nbs/10_metrics.ipynb #7ed79662
 def expected_coverage(
     num_real: int,  # N real images
     num_generated: int,  # M generated images
@@ -103,7 +103,7 @@ def expected_coverage(
     "Coverage to expect when generated and real images come from the same distribution."
     return 1 - math.prod((num_real - i) / (num_real + num_generated - i) for i in range(1, k + 1))
 
-# %% ../nbs/10_metrics.ipynb #1be633b5
+# %% ../nbs/10_metrics.ipynb #99fa6cef
 class MetricTable(dict):
     "{class: {metric: value}}, shown as a table in notebooks and reports."
     def mean(self) -> dict:
@@ -121,7 +121,7 @@ class MetricTable(dict):
     def _repr_markdown_(self): return self.markdown()
     def __repr__(self): return self.markdown()
 
-# %% ../nbs/10_metrics.ipynb #08db304e
+# %% ../nbs/10_metrics.ipynb #a6998374
 def _one_class(
     generated: Tensor,  # (n, ...) features
     real: Tensor,  # (m, ...) features
@@ -136,7 +136,7 @@ def _one_class(
            "density": inside.double().sum(0).mean() / k, "coverage": inside.any(1).double().mean()}
     return {name: None if value is None else value.item() for name, value in row.items()}
 
-# %% ../nbs/10_metrics.ipynb #93914c9d
+# %% ../nbs/10_metrics.ipynb #099b81a5
 def classwise(
     generated: Tensor,  # (n, ...) features of the generated set
     generated_targets,  # n class indices
@@ -156,7 +156,7 @@ def classwise(
         table[name] = _one_class(generated[ours == c], real[members], k)
     return table
 
-# %% ../nbs/10_metrics.ipynb #4ce66eae
+# %% ../nbs/10_metrics.ipynb #83ee9533
 def nearest_real(
     generated: Tensor,  # (n, ...) features of generated images
     real: Tensor,  # (m, ...) features of real images
@@ -169,7 +169,7 @@ def nearest_real(
     distances, rows = NearestNeighbors(n_neighbors=k).fit(real.numpy()).kneighbors(generated.numpy())
     return torch.as_tensor(distances), torch.as_tensor(rows)
 
-# %% ../nbs/10_metrics.ipynb #35eb3707
+# %% ../nbs/10_metrics.ipynb #fe445e4f
 def plot_nearest(
     generated_images: Tensor,  # uint8 (n, 3, H, W)
     real_images: Tensor,  # uint8 (m, 3, H, W)
@@ -188,7 +188,7 @@ def plot_nearest(
             if i and distances is not None: ax.set_title(f"{distances[j, i - 1]:.2f}", fontsize=7)
     return figure
 
-# %% ../nbs/10_metrics.ipynb #80e3c3e0
+# %% ../nbs/10_metrics.ipynb #c087f04f
 def embed_2d(
     sets: dict,  # {name: (n, ...) features}, the real set first
     method: str = "pca",  # "pca": fitted on the first set; "tsne": fitted on all together
@@ -205,7 +205,7 @@ def embed_2d(
     parts = torch.as_tensor(flat).split([len(f) for f in features])
     return dict(zip(sets, parts, strict=True))
 
-# %% ../nbs/10_metrics.ipynb #87f63ec5
+# %% ../nbs/10_metrics.ipynb #3486e1fc
 def plot_embedding(
     sets: dict,  # {name: (n, ...) features}, the real set first
     method: str = "pca",  # "pca" or "tsne"
@@ -222,7 +222,7 @@ def plot_embedding(
         ax.set(title=name, xticks=[], yticks=[])
     return figure
 
-# %% ../nbs/10_metrics.ipynb #810391f4
+# %% ../nbs/10_metrics.ipynb #29a43147
 class _AsGiven(torch.nn.Module):
     "Stands in for a feature network where features are given."
     def __init__(
@@ -239,7 +239,7 @@ class _AsGiven(torch.nn.Module):
         "Features as they came."
         return x
 
-# %% ../nbs/10_metrics.ipynb #f3d728ed
+# %% ../nbs/10_metrics.ipynb #5b38133a
 _TORCHMETRICS = {"fid": "FrechetInceptionDistance", "kid": "KernelInceptionDistance"}
 
 def _torchmetric(
@@ -263,7 +263,7 @@ def _torchmetric(
         for batch in images.split(batch_size): metric.update(batch, real=is_real)
     return metric
 
-# %% ../nbs/10_metrics.ipynb #5965d6e9
+# %% ../nbs/10_metrics.ipynb #10b48f7f
 def fid(
     real: Tensor,  # uint8 images (N, 3, H, W), or features (N, d)
     generated: Tensor,  # the same kind
@@ -275,7 +275,7 @@ def fid(
     with torch.no_grad():
         return _torchmetric("fid", real, generated, network, batch_size).compute().item()
 
-# %% ../nbs/10_metrics.ipynb #b2658573
+# %% ../nbs/10_metrics.ipynb #7133c442
 def kid(
     real: Tensor,  # uint8 images (N, 3, H, W), or features (N, d)
     generated: Tensor,  # the same kind
@@ -295,7 +295,7 @@ def kid(
         mean, std = _torchmetric("kid", real, generated, network, batch_size, **options).compute()
     return mean.item(), std.item()
 
-# %% ../nbs/10_metrics.ipynb #04870fe0
+# %% ../nbs/10_metrics.ipynb #c4f41781
 def _fraction(
     value: float,  # a difference of accuracies
     name: str,  # for the error
@@ -310,7 +310,7 @@ def _score(
     "DD-Ranking's map from -1..1 to 0..1."
     return (math.exp(weighted) - math.exp(-1)) / (math.e - math.exp(-1))
 
-# %% ../nbs/10_metrics.ipynb #6054331d
+# %% ../nbs/10_metrics.ipynb #95677ce0
 def hard_label_recovery(
     real: float,  # accuracy after training on the whole real set, hard labels
     distilled: float,  # accuracy after training on the distilled set, hard labels
@@ -325,7 +325,7 @@ def improvement_over_random(
     "DD-Ranking's IOR: what the images add to the protocol."
     return distilled - random
 
-# %% ../nbs/10_metrics.ipynb #b3a94e26
+# %% ../nbs/10_metrics.ipynb #8f066797
 def label_robust_score(
     hlr: float,  # hard label recovery, a fraction
     ior: float,  # improvement over random, a fraction
