@@ -6,7 +6,7 @@
 __all__ = ['random_affine', 'digits_vae', 'vae_loss', 'train_vae', 'augmented_latents', 'digits_transformer', 'train_transformer',
            'pretrain', 'minimax_pretrain']
 
-# %% ../nbs/13_pretrain.ipynb #175ea54d
+# %% ../nbs/13_pretrain.ipynb #4d2b37a1
 import math
 from pathlib import Path
 
@@ -22,14 +22,14 @@ from .data import dataset_digest, digits, to_tensors
 from .diffusion import noise_schedule, training_loss
 from .stage import Stage
 
-# %% ../nbs/13_pretrain.ipynb #e6c1d28d
+# %% ../nbs/13_pretrain.ipynb #23798db1
 def random_affine(
     images,  # float (N, C, H, W); -1 is background
     generator,  # torch generator
-    degrees: float = 12,  # largest rotation
-    translate: float = 0.06,  # largest shift, as a part of the side
-    zoom: float = 0.1,  # largest change of size
-    shear: float = 0.1,  # largest horizontal shear
+    degrees: float = 8,  # largest rotation
+    translate: float = 0.04,  # largest shift, as a part of the side
+    zoom: float = 0.06,  # largest change of size
+    shear: float = 0.06,  # largest horizontal shear
 ):  # the same shape
     "Every image under its own small affine map."
     def uniform(bound): return (torch.rand(len(images), generator=generator) * 2 - 1) * bound
@@ -39,7 +39,7 @@ def random_affine(
     grid = F.affine_grid(rows.view(-1, 2, 3), images.shape, align_corners=False)
     return F.grid_sample(images + 1, grid, align_corners=False) - 1
 
-# %% ../nbs/13_pretrain.ipynb #dbb8f1c9
+# %% ../nbs/13_pretrain.ipynb #cff6762d
 def digits_vae() -> AutoencoderKL:
     "A small VAE, 3x32x32 to 4x8x8."
     return AutoencoderKL(block_out_channels=(16, 32, 64), norm_num_groups=8, layers_per_block=1, sample_size=32, mid_block_add_attention=False,
@@ -50,7 +50,7 @@ def vae_loss(
     vae: AutoencoderKL,  # in training
     x,  # images (N, 3, H, W), -1 to 1
     generator,  # torch generator
-    kl_weight: float = 2e-5,  # weight of the divergence, nats per latent number
+    kl_weight: float = 3e-4,  # weight of the divergence, nats per latent number
 ):  # ()
     "Squared error of the reconstruction plus a small divergence."
     posterior = vae.encode(x).latent_dist
@@ -93,7 +93,7 @@ def train_vae(
         losses.append(loss.item())
     return vae.eval().requires_grad_(False), losses
 
-# %% ../nbs/13_pretrain.ipynb #f155021c
+# %% ../nbs/13_pretrain.ipynb #4d68e757
 @torch.no_grad()
 def augmented_latents(
     vae: AutoencoderKL,  # trained; its scaling factor is set here
@@ -109,7 +109,7 @@ def augmented_latents(
     vae.register_to_config(scaling_factor=scale)
     return mean * scale, std * scale
 
-# %% ../nbs/13_pretrain.ipynb #6783b56a
+# %% ../nbs/13_pretrain.ipynb #8c5e1935
 def digits_transformer():
     "A small DiT over 4x8x8 latents."
     return new_transformer(num_attention_heads=4, attention_head_dim=32, num_layers=4, in_channels=4, out_channels=8, sample_size=8, patch_size=2, norm_eps=1e-6)
@@ -146,7 +146,7 @@ def train_transformer(
         for p, a in zip(model.parameters(), averaged): p.copy_(a)
     return model.eval().requires_grad_(False), losses
 
-# %% ../nbs/13_pretrain.ipynb #fd0c3ad1
+# %% ../nbs/13_pretrain.ipynb #9c30d3ca
 def pretrain(
     out="runs/digits_backbone",  # folder to write
     vae_steps: int = 2000,  # steps of the VAE
