@@ -8,7 +8,6 @@ __all__ = ['PAPER_VAES', 'Gammas', 'modulate', 'DiT', 'faithful', 'new_transform
 
 # %% ../nbs/02_backbone.ipynb #4c61efc9
 import copy
-import hashlib
 import json
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -22,7 +21,7 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from safetensors import SafetensorError
 from torch import nn
 
-from .stage import resolve_device
+from .stage import resolve_device, state_digest
 
 # %% ../nbs/02_backbone.ipynb #cf645bc1
 class Gammas(nn.Module):
@@ -261,13 +260,8 @@ class Backbone:
         return (images.float() / 2 + 0.5).clamp(0, 1)
 
     def digest(self) -> str:
-        "SHA-256 of the transformer's weights as a plain DiT, in bfloat16: the same however it was loaded."
-        hasher = hashlib.sha256()
-        for name, tensor in sorted(self.transformer.state_dict().items()):
-            if ".gammas." in name: continue
-            hasher.update(name.encode() + str(tuple(tensor.shape)).encode())
-            hasher.update(tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
-        return hasher.hexdigest()
+        "SHA-256 of the transformer's weights as a plain DiT: the same however it was loaded."
+        return state_digest({k: v for k, v in self.transformer.state_dict().items() if ".gammas." not in k})
 
     def save(
         self,
