@@ -414,8 +414,8 @@ def train_classifier(
 def _spread(values): return round(float(np.mean(values)), 3), round(float(np.std(values)), 3)
 
 def summarize(
-    runs: list,   # records with method, network, best, last
-) -> list:        # one row per method and network, in order of appearance
+    runs: list,  # records with method, network, best, last
+) -> list:       # one row per method and network, in order of appearance
     "Means and deviations (of the runs, not of their mean) over repeats."
     groups = {}
     for run in runs: groups.setdefault((run["method"], run["network"]), []).append(run)
@@ -426,9 +426,9 @@ def summarize(
         rows.append({**row, "runs": group})
     return rows
 
-# %% ../nbs/08_evaluate.ipynb #90bc1f50
+# %% ../nbs/08_evaluate.ipynb #2b78fecc
 class Report:
-    "An evaluation's record: shows itself as a table, and as bars with `plot`."
+    "An evaluation's record: shows itself as a table; `plot_report` draws it."
     def __init__(self,
         record: dict,  # content of `report.json`
     ):
@@ -620,7 +620,7 @@ def _digests(methods, test, teacher):
     "What the evaluation depends on besides its settings."
     found = {m: dataset_digest(dataset) for m, dataset in {**methods, "test set": test}.items()}
     if teacher is None: return found
-    weights = b"".join(t.detach().cpu().numpy().tobytes() for t in teacher.state_dict().values())
+    weights = b"".join(t.detach().cpu().float().numpy().tobytes() for t in teacher.state_dict().values())
     return {**found, "teacher": hashlib.sha256(weights).hexdigest()}
 
 def _common_ipc(methods):
