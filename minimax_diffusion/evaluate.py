@@ -293,7 +293,7 @@ def make_optimizer(
 def _scores(network, x):
     "A forward pass in the device's precision and memory layout."
     if x.is_cuda: x = x.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda): return network(x)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda): return network(x).float()
 
 # %% ../nbs/08_evaluate.ipynb #5d3f8cf8
 @torch.no_grad()
@@ -403,11 +403,12 @@ def train_classifier(
     if protocol.temperature and teacher is None: raise ValueError(_NO_TEACHER)
     epochs = protocol.epochs or epochs_for(len(targets)//len(targets.unique()), len(targets.unique()))
     training = Training(network, images, targets, protocol, epochs, mirror, teacher, seed, device)
+    test = test_images.to(training.device), test_targets.to(training.device)
     every, curve = max(1, epochs//protocol.evaluations), []
     for epoch in tqdm(range(1, epochs + 1), "train", disable=not progress):
         loss = training.epoch()
         if epoch % every and epoch < epochs: continue
-        curve.append({"epoch": epoch, "loss": round(loss.item(), 4), "accuracy": round(accuracy(network, test_images, test_targets, protocol), 3)})
+        curve.append({"epoch": epoch, "loss": round(loss.item(), 4), "accuracy": round(accuracy(network, *test, protocol), 3)})
     return TrainResult(max(c["accuracy"] for c in curve), curve[-1]["accuracy"], curve)
 
 # %% ../nbs/08_evaluate.ipynb #90af3d9c
