@@ -9,7 +9,6 @@ __all__ = ['SPLITS', 'BENCHMARKS', 'to_rgb', 'center_crop', 'read_image', 'image
 
 # %% ../nbs/00_data.ipynb #fa7268e3
 import hashlib
-import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
