@@ -275,7 +275,7 @@ def _imagenet(name):
 
 BENCHMARKS = {
     "digits": Benchmark(32, "digits", tuple("0123456789"), mirror=False, settings=dict(
-        finetune=dict(batch_size=32, epochs=10, ema_decay=0.99), evaluate=dict(protocol="digits"))),
+        finetune=dict(lambda_r=0.02, lambda_d=0.08, ema_decay=0.998), sample=dict(guidance_scale=2.0), evaluate=dict(protocol="digits"))),
     "folder": Benchmark(256, "facebook/DiT-XL-2-256", how_to_get="pass root=, a folder holding <class>/<image>, or train/<class>/<image> and val/<class>/<image>"),
     **{name: _imagenet(name) for name in ("imagewoof", "imagenette", "imageidc", "imagenet100", "imagenet1k")},
 }
