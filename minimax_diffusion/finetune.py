@@ -97,6 +97,7 @@ class MinimaxTrainer:
         self.batch_size, self.label_dropout, self.seed, self.at = batch_size, label_dropout, seed, 0
         AcceleratorState._reset_state()  # another precision than last time is allowed
         self.accelerator = Accelerator(mixed_precision=mixed_precision, cpu=backbone.device.type == "cpu")
+        if batch_size % self.accelerator.num_processes: raise ValueError(f"batch_size is {batch_size}, which {self.accelerator.num_processes} processes cannot share equally; choose a multiple")
         self.device, self.schedule = backbone.device, noise_schedule(backbone.scheduler)
         transformer = copy.deepcopy(backbone.transformer).train()
         self.parameters = apply_difffit(transformer)
@@ -259,7 +260,9 @@ def finetune(
     trainer = MinimaxTrainer(latents, backbone, **settings)
     if gradient_checkpointing: trainer.accelerator.unwrap_model(trainer.transformer).enable_gradient_checkpointing()
     _train(trainer, stage, steps, checkpoint_every, progress)
-    return _finish(trainer, stage) if trainer.accelerator.is_main_process else stage.out
+    if trainer.accelerator.is_main_process: _finish(trainer, stage)
+    trainer.accelerator.wait_for_everyone()
+    return stage.out
 
 
 def _finish(trainer, stage):
@@ -270,7 +273,7 @@ def _finish(trainer, stage):
     write_json(stage.folder/"history.json", {name: [round(x, 6) for x in column] for name, column in zip(("mse", "vb", "representativeness", "diversity"), history.T.tolist())})
     plot_history(history).savefig(stage.folder/"losses.png", dpi=120)
     (stage.folder/"checkpoint.safetensors").unlink(missing_ok=True)
-    return stage.finish(trainer.device, dataset=latents.name, classes=latents.classes, label_ids=latents.label_ids)
+    stage.finish(trainer.device, dataset=latents.name, classes=latents.classes, label_ids=latents.label_ids)
 
 # %% ../nbs/05_finetune.ipynb #c39690e2
 @call_parse
@@ -291,8 +294,9 @@ def minimax_finetune(
     gradient_checkpointing: bool = False,  # less memory for more time
     checkpoint_every: int = 500,  # steps
     device: str = None,  # "cuda" or "cpu"; default: CUDA where there is one
+    progress: bool = True,  # show progress bars
 ):
     "Fine-tune a diffusion transformer with the minimax criteria."
     folder = finetune(latents, load_backbone(backbone, device), out, lambda_r, lambda_d, memory_size, lr, batch_size, epochs, max_steps,
-                      ema_decay=ema_decay, seed=seed, mixed_precision=mixed_precision, gradient_checkpointing=gradient_checkpointing, checkpoint_every=checkpoint_every)
+                      ema_decay=ema_decay, seed=seed, mixed_precision=mixed_precision, gradient_checkpointing=gradient_checkpointing, checkpoint_every=checkpoint_every, progress=progress)
     print(f"The adapter is in {folder}; next: minimax_sample --adapter {folder}")

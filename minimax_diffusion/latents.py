@@ -126,8 +126,9 @@ def minimax_encode(
     batch_size: int = 32,  # images a batch
     on_error: str = "raise",  # at a damaged file: "raise" or "skip"
     device: str = None,  # "cuda" or "cpu"; default: CUDA where there is one
+    progress: bool = True,  # show progress bars
 ):
     "Encode a dataset's images to latents, once."
     images = load_dataset(dataset, root, split, on_error=on_error)
-    cache = encode_latents(images, load_backbone(backbone or get_benchmark(dataset).backbone, device), out, batch_size)
+    cache = encode_latents(images, load_backbone(backbone or get_benchmark(dataset).backbone, device), out, batch_size, progress=progress)
     print(f"{cache} is in {out}; next: minimax_finetune --latents {out}")
