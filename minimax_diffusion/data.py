@@ -93,10 +93,9 @@ class ImageDataset(Dataset):
 
     def __getitem__(self, i):
         image = self.images[i]
-        if isinstance(image, torch.Tensor):
-            if image.shape[1:] == (self.image_size, self.image_size): return image, self.targets[i]
-            image = Image.fromarray(image.permute(1, 2, 0).numpy())
-        else: image = read_image(image)
+        in_memory = isinstance(image, torch.Tensor)
+        if in_memory and image.shape[1:] == (self.image_size, self.image_size): return image, self.targets[i]
+        image = Image.fromarray(image.permute(1, 2, 0).numpy()) if in_memory else read_image(image)
         return image_to_tensor(center_crop(image, self.image_size)), self.targets[i]
 
     def __repr__(self):
@@ -118,7 +117,7 @@ def subset(
     return ImageDataset(images, [dataset.targets[i] for i in indices], dataset.classes, dataset.image_size,
                         dataset.name, dataset.mirror, dataset.label_ids)
 
-
+# %% ../nbs/00_data.ipynb #1bbf3b39
 def per_class(
     dataset: ImageDataset,  # any dataset
     n: int,  # at most this many images a class
@@ -146,7 +145,7 @@ def to_tensors(
     if in_memory and dataset.images.shape[2:] == (dataset.image_size, dataset.image_size): return dataset.images, targets
     return torch.stack([dataset[i][0] for i in tqdm(range(len(dataset)), "read images", disable=not progress)]), targets
 
-
+# %% ../nbs/00_data.ipynb #34f99de7
 def dataset_digest(
     dataset: ImageDataset,  # any dataset
 ) -> str:  # 64 hexadecimal digits
@@ -172,7 +171,7 @@ def split_indices(
         if seen[c] % 10 in SPLITS[split]: chosen.append(i)
     return chosen
 
-
+# %% ../nbs/00_data.ipynb #da68ba97
 def digits(
     split: str = "train",  # "train", "val" or "test"
     image_size: int = 32,  # side to enlarge the 8x8 scans to, pixels
@@ -263,7 +262,7 @@ def class_list(
     "The classes of a benchmark, by the names of their folders."
     return tuple((files("minimax_diffusion")/"classes"/f"{name}.txt").read_text().split())
 
-
+# %% ../nbs/00_data.ipynb #a5e55e00
 def match_labels(
     classes: list,  # class names of a dataset
     id2label: dict,  # a backbone's label number -> name, or comma-separated names
@@ -386,7 +385,7 @@ def _split_folder(root, split):
         if (root/name).is_dir(): return root/name
     raise FileNotFoundError(f"{root} has a folder train but none for {split}; expected one of {', '.join(_SPLIT_FOLDERS[split])}")
 
-
+# %% ../nbs/00_data.ipynb #3511ef0b
 def _from_folders(root, split, benchmark, options):
     "A split of an image folder: its own, or split off."
     own_splits = (root/"train").is_dir()
@@ -409,7 +408,7 @@ def _from_torchvision(root, split, benchmark, options):
     images = torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous()
     return ImageDataset(images, source.targets, benchmark.classes, options["image_size"], options["name"], benchmark.mirror)
 
-
+# %% ../nbs/00_data.ipynb #cf2a4ef0
 def load_dataset(
     name: str = "digits",  # a key of `BENCHMARKS`, "cifar10-lt-50" for another imbalance factor, or "hub:owner/name"
     root=None,  # where its images are; the digits and Hub datasets need none
