@@ -21,7 +21,7 @@ def resolve_device(
     device=None,  # "cuda", "cuda:1", "cpu", a `torch.device`, or None: CUDA where there is one, else CPU
 ) -> torch.device:  # the device to use
     "The device to run on; `ValueError` when CUDA is asked for and absent."
-    if device is None: device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device is None: device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
     device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {str(device)!r} was asked for, but torch sees no CUDA GPU; pass device='cpu' or install a CUDA build of torch")
