@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
 from .backbone import ddpm_scheduler, load_adapter, load_backbone
-from .data import show_images
+from .data import image_to_tensor, read_image, show_images
 from .stage import Stage, digest, read_config, write_atomic
 
 # %% ../nbs/06_sample.ipynb #1caf5192
@@ -145,12 +145,8 @@ def _write_gallery(folder, classes, ipc, columns=10, rows=20):
     "The first images of the first classes, a row a class."
     shown = classes[:rows]
     files = [folder/c/f"{n:05d}.png" for c in shown for n in range(min(ipc, columns))]
-    images = [torch.from_numpy(_pixels(f)) for f in files]
-    show_images(torch.stack(images).permute(0, 3, 1, 2), ncols=min(ipc, columns), scale=0.8).savefig(folder/"gallery.svg")
-
-
-def _pixels(path):
-    return np.asarray(Image.open(path).convert("RGB"))
+    images = [image_to_tensor(read_image(f)) for f in files]
+    show_images(images, ncols=min(ipc, columns), scale=0.8).savefig(folder/"gallery.svg")
 
 
 def _save_png(image, path):
@@ -187,6 +183,7 @@ def _scheduler_name(scheduler):
 def _classes(backbone, adapter, classes):
     "Class name -> label, and the dataset's name."
     record = read_config(adapter) if adapter is not None else {}
+    if isinstance(classes, dict): return classes, record.get("dataset", backbone.source)
     known = dict(zip(record["classes"], record["label_ids"])) if record else {v: k for k, v in backbone.id2label.items()}
     if unknown := [c for c in classes or [] if c not in known]: raise ValueError(f"unknown classes {', '.join(unknown)}; choose among {', '.join(map(str, list(known)[:20]))}")
     return {c: known[c] for c in classes or known}, record.get("dataset", backbone.source)
@@ -197,7 +194,7 @@ def sample(
     adapter,  # folder written by `finetune`, or None for the plain backbone
     out,  # folder to write
     ipc: int = 10,  # images per class
-    classes: list | None = None,  # classes to draw; None: all of the adapter's
+    classes=None,  # class names to draw, or name -> label; None: all of the adapter's
     num_inference_steps: int = 50,  # steps of the sampler
     guidance_scale: float = 4.0,  # 1 turns guidance off
     guided_channels: int | None = 3,  # guide the first so many latent channels; None: all
@@ -209,6 +206,7 @@ def sample(
 ) -> Path:  # the image folder
     "Draw the distilled set as an image folder."
     if ipc < 1: raise ValueError(f"ipc must be at least 1, got {ipc}")
+    get_scheduler(scheduler, backbone.scheduler.config)  # an unknown name fails here
     labels, dataset = _classes(backbone, adapter, classes)
     settings = dict(num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, guided_channels=guided_channels, scheduler=_scheduler_name(scheduler), weights=weights, seed=seed)
     config = dict(ipc=ipc, labels=labels, **settings)
@@ -247,8 +245,9 @@ def minimax_sample(
     seed: int = 0,  # of the noise
     batch_size: int = 64,  # images at a time
     device: str = None,  # "cuda" or "cpu"; default: CUDA where there is one
+    progress: bool = True,  # show progress bars
 ):
     "Draw the distilled dataset as an image folder."
     folder = sample(load_backbone(backbone, device), None if adapter == "none" else adapter, out, ipc, None, num_inference_steps,
-                    guidance_scale, guided_channels, scheduler, weights, seed, batch_size)
+                    guidance_scale, guided_channels, scheduler, weights, seed, batch_size, progress)
     print(f"The images are in {folder}: look at {folder/'gallery.svg'}; next: minimax_evaluate --distilled {folder}")
