@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from .backbone import Backbone, ddpm_scheduler, new_transformer
 from .data import dataset_digest, digits, to_tensors
 from .diffusion import noise_schedule, training_loss
-from .stage import Stage
+from .stage import Stage, write_json
 
 # %% ../nbs/13_pretrain.ipynb #0acfc203
 def random_affine(
@@ -160,9 +160,10 @@ def pretrain(
     if stage.complete: return stage.out
     torch.set_flush_denormal(True)
     images, targets = to_tensors(train)
-    vae, _ = train_vae(images, vae_steps, seed=seed, progress=progress)
+    vae, vae_losses = train_vae(images, vae_steps, seed=seed, progress=progress)
     mean, std = augmented_latents(vae, images, seed=seed)
-    transformer, _ = train_transformer(mean, std, targets.repeat(16), steps, seed=seed, progress=progress)
+    transformer, losses = train_transformer(mean, std, targets.repeat(16), steps, seed=seed, progress=progress)
+    write_json(stage.folder/"history.json", {"vae": vae_losses, "transformer": losses})
     Backbone(transformer, vae, ddpm_scheduler(), dict(enumerate(train.classes))).save(stage.folder/"pipeline", torch.float16)
     return stage.finish()
 
@@ -174,6 +175,6 @@ def minimax_pretrain(
     steps: int = 5000,  # steps of the transformer
     seed: int = 0,  # of everything
 ):
-    "Train the embedded digits backbone again (under 30 minutes on 2 CPU cores)."
+    "Train the embedded digits backbone again."
     folder = pretrain(out, vae_steps, steps, seed)
     print(f"The backbone is in {folder/'pipeline'}; pass it as --backbone.")
