@@ -22,7 +22,7 @@ from .coresets import coreset
 from .data import get_benchmark, image_folder, load_dataset, subset, to_tensors
 from .evaluate import evaluate, plot_report
 from .finetune import PARTS, finetune
-from .latents import encode_latents
+from .latents import encode_latents, with_labels
 from .metrics import classwise
 from .sample import read_adapter, sample
 from .stage import write_atomic, write_json
@@ -45,9 +45,10 @@ def _features(dataset, backbone, batch_size=64):
 
 
 def _metrics(methods, backbone, latents):
-    "Mean of each measure over the classes, for every method."
-    real = latents.means().flatten(1)
-    return {name: classwise(_features(d, backbone), d.targets, real, latents.targets).mean() for name, d in methods.items()}
+    "Mean of each measure over the classes, for every method; nothing where a class has too few images for neighbours."
+    real, k = latents.means().flatten(1), min(5, latents.targets.bincount().min().item() - 1)
+    if k < 1: return {}
+    return {name: classwise(_features(d, backbone), d.targets, real, latents.targets, k).mean() for name, d in methods.items()}
 
 
 @contextmanager
@@ -98,10 +99,10 @@ def _bars(figure, report):
     "Accuracy of every method and network, with the deviation of the runs."
     axis, methods = figure.subplots(), report.methods
     for i, method in enumerate(methods):
-        means, stds = zip(*[report.accuracy(method, network) for network in report.networks])
+        means, stds = zip(*[report.accuracy(method, network, "last") for network in report.networks])
         axis.bar([k + 0.8 * (i / len(methods) - 0.4) for k in range(len(means))], means, 0.75 / len(methods), yerr=stds, capsize=2, label=method)
     low = min(row["last_mean"] for row in report.rows)
-    axis.set(xticks=range(len(report.networks)), xticklabels=report.networks, ylabel="test accuracy, %", ylim=(max(0, low - 10), None))
+    axis.set(xticks=range(len(report.networks)), xticklabels=report.networks, ylabel="test accuracy, %, last epoch", ylim=(max(0, low - 5), 100))
     axis.legend(fontsize=7, ncols=len(methods), loc="upper center", bbox_to_anchor=(0.5, 1.15), frameon=False)
 
 
@@ -149,6 +150,7 @@ Images: `distilled/`. For `diffusers.DiTPipeline.from_pretrained`: `pipeline/`.
 
 def _table(rows, corner):
     "A dictionary of dictionaries as Markdown."
+    if not rows: return "Not taken: they need at least two real images of every class."
     columns = list(next(iter(rows.values())))
     lines = [[corner, *columns], ["---"] + ["---:"] * len(columns)]
     lines += [[name, *("–" if row[c] is None else f"{row[c]:.3g}" for c in columns)] for name, row in rows.items()]
@@ -183,6 +185,7 @@ def distill(
     ipc: int = 10,  # images per class
     root=None,  # where the images are; the digits need none
     backbone=None,  # "digits", a pipeline folder, a Hub id or a `.pt` file; None: the benchmark's
+    label_ids=None,  # class -> label, where the backbone does not know a class by name; see `with_labels`
     test_split: str = "test",  # "test"; "val" to choose settings
     repeats: int = 3,  # networks trained for each figure
     seed: int = 0,  # of everything random
@@ -195,9 +198,10 @@ def distill(
 ):  # the evaluation's `Report`
     "Distill a dataset and compare the result with real images and with plain DiT."
     benchmark, out, seconds = get_benchmark(dataset), Path(out), {}
-    train, test = (load_dataset(dataset, root, split, on_error=on_error) for split in ("train", test_split))
-    _check_ipc(ipc, train)
+    _check_ipc(ipc, load_dataset(dataset, root, "train", on_error=on_error))  # before a large model is loaded
     model = load_backbone(backbone or benchmark.backbone, device)
+    train, test = (load_dataset(dataset, root, split, model.image_size, on_error) for split in ("train", test_split))
+    with_labels(train, label_ids)
     with _timed(seconds, "encode"): latents = encode_latents(train, model, out/"latents", progress=progress)
     with _timed(seconds, "fine-tune"):
         adapter = finetune(latents, model, out/"adapter", seed=seed, progress=progress, **_settings(benchmark, "finetune", finetune_settings))
@@ -220,6 +224,7 @@ def minimax_distill(
     out: str = None,  # the run's folder; default: runs/<dataset>
     ipc: int = 10,  # images per class
     backbone: str = None,  # "digits", a pipeline folder, a Hub id or a .pt file; default: the benchmark's
+    label_ids: str = None,  # class=label,class=label where the backbone does not know a class by name
     repeats: int = 3,  # networks trained for each figure
     seed: int = 0,  # of everything random
     on_error: str = "raise",  # at a damaged image: "raise" or "skip"
@@ -228,6 +233,6 @@ def minimax_distill(
 ):
     "Distill a dataset, and report how well networks learn from it beside real images and plain DiT."
     out = out or f"runs/{dataset}"
-    report = distill(dataset, out, ipc, root, backbone, repeats=repeats, seed=seed, on_error=on_error, device=device, progress=progress)
+    report = distill(dataset, out, ipc, root, backbone, label_ids, repeats=repeats, seed=seed, on_error=on_error, device=device, progress=progress)
     print(report.table("last"))
     print(f"The images are in {out}/distilled, the report in {out}/report.md, its picture in {out}/report.png.")

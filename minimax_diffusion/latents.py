@@ -142,6 +142,7 @@ def minimax_encode(
     progress: bool = True,  # show progress bars
 ):
     "Encode a dataset's images to latents, once."
-    images = with_labels(load_dataset(dataset, root, split, on_error=on_error), label_ids)
-    cache = encode_latents(images, load_backbone(backbone or get_benchmark(dataset).backbone, device), out, batch_size, progress=progress)
+    model = load_backbone(backbone or get_benchmark(dataset).backbone, device)
+    images = with_labels(load_dataset(dataset, root, split, model.image_size, on_error), label_ids)
+    cache = encode_latents(images, model, out, batch_size, progress=progress)
     print(f"{cache} is in {out}; next: minimax_finetune --latents {out}")
