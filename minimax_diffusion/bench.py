@@ -25,7 +25,7 @@ from fastcore.script import call_parse
 from tqdm.auto import tqdm
 
 from .backbone import Backbone, apply_difffit, ddpm_scheduler, from_checkpoint, new_transformer, trained_parameters
-from .checkpoints import original_names, original_positions, original_shapes, read_checkpoint, to_original
+from .checkpoints import from_original, original_names, original_positions, original_shapes, read_checkpoint, to_original
 from .diffusion import training_loss
 from .finetune import Batch, MinimaxTrainer
 from .sample import sample_latents
@@ -92,7 +92,7 @@ def random_original(
         fan_in = torch.Size(shape[1:]).numel()
         state[name] = torch.randn(shape, generator=generator) * (0.1 if len(shape) == 1 else 0.5 * fan_in ** -0.5)
         if "gamma" in name: state[name] += 1
-    return state | {"pos_embed": original_positions(config["sample_size"] // 2, config["num_attention_heads"] * config["attention_head_dim"])}
+    return state | {"pos_embed": original_positions(config["sample_size"] // config["patch_size"], config["num_attention_heads"] * config["attention_head_dim"])}
 
 
 def reference_model(
@@ -140,9 +140,9 @@ def forward_error(
     state, (z, t, y, _) = random_original(config), _inputs(config, n)
     ours = from_checkpoint(state, num_attention_heads=config["num_attention_heads"]).train(train)
     theirs = reference_model(reference, config, state).train(train)
-    torch.manual_seed(0)
+    torch.manual_seed(3)  # the first of two labels is dropped
     expected = theirs(z, t, y)
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     return relative_error(ours(z, t, y).sample, expected)
 
 
@@ -371,6 +371,8 @@ def _finetune_rows(reference, size, config):
     with tempfile.TemporaryDirectory() as out:
         file, losses = reference_finetune(reference, config, state, steps, out)
         expected = {weights: read_checkpoint(file, weights) for weights in ("model", "ema")}
+    again = to_original(*from_original(expected["model"], config["num_attention_heads"]))
+    yield _row("50 steps: its checkpoint read and written again, tensors that differ", size, sum(not torch.equal(again[n], t) for n, t in expected["model"].items()), 0)
     trainer = FixedTrainer(config, state, steps).run()
     mse, vb, representativeness, diversity = torch.stack(trainer.history).T
     yield _row("50 steps: diffusion loss, every step", size, relative_error(mse + vb, losses[:, 0]), 1e-5)
@@ -403,7 +405,8 @@ def parity_table(
     rows: list,  # see `reference_parity`
 ) -> str:  # Markdown
     "The comparisons as a table."
-    lines = [f"| {r['comparison']} | {r['size']} | {r['error']:.1e} | {r['limit']:.0e} | {'yes' if r['passed'] else '**NO**'} |" for r in rows]
+    figure = lambda x: f"{x:.1e}" if x else "0"
+    lines = [f"| {r['comparison']} | {r['size']} | {figure(r['error'])} | {figure(r['limit'])} | {'yes' if r['passed'] else '**NO**'} |" for r in rows]
     return "\n".join(["| comparison | size | relative error | limit | within |", "|---|---|---|---|---|", *lines])
 
 # %% ../nbs/12_bench.ipynb #0273d7f4
