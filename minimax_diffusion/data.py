@@ -9,7 +9,6 @@ __all__ = ['SPLITS', 'BENCHMARKS', 'to_rgb', 'center_crop', 'read_image', 'image
 
 # %% ../nbs/00_data.ipynb #fa7268e3
 import hashlib
-import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -275,7 +274,8 @@ def _imagenet(name):
 
 
 BENCHMARKS = {
-    "digits": Benchmark(32, "digits", tuple("0123456789"), mirror=False),
+    "digits": Benchmark(32, "digits", tuple("0123456789"), mirror=False, settings=dict(
+        finetune=dict(batch_size=32, epochs=10, ema_decay=0.99), evaluate=dict(protocol="digits"))),
     "folder": Benchmark(256, "facebook/DiT-XL-2-256", how_to_get="pass root=, a folder holding <class>/<image>, or train/<class>/<image> and val/<class>/<image>"),
     **{name: _imagenet(name) for name in ("imagewoof", "imagenette", "imageidc", "imagenet100", "imagenet1k")},
 }

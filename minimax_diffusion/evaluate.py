@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['PROTOCOLS', 'GREY', 'COLOUR_AXES', 'COLOUR_VARIANCES', 'Protocol', 'get_protocol', 'epochs_for', 'random_crops',
            'crop_and_resize', 'random_light', 'recolour', 'Views', 'draw_views', 'augment', 'normalize', 'random_box',
-           'cutmix', 'hard_loss', 'soft_loss', 'make_optimizer', 'Training', 'TrainResult', 'train_classifier',
-           'load_pixels', 'open_images', 'summarize', 'Report', 'report_markdown', 'plot_report', 'load_report',
+           'cutmix', 'load_pixels', 'open_images', 'hard_loss', 'soft_loss', 'make_optimizer', 'accuracy', 'Training',
+           'TrainResult', 'train_classifier', 'summarize', 'Report', 'report_markdown', 'plot_report', 'load_report',
            'check_teacher', 'evaluate', 'minimax_evaluate']
 
 # %% ../nbs/08_evaluate.ipynb #1f141c93
+import hashlib
 import json
 import math
 import shutil
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from fastcore.script import call_parse
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,26 +40,26 @@ from .stage import Stage, resolve_device, write_atomic, write_json
 class Protocol:
     "How networks are trained on a distilled set; the defaults are the paper's hard-label protocol."
     image_size: int = 224      # pixels, for training and test
-    networks: tuple = ("convnet6", "resnet_ap10", "resnet18")
-    widths: dict = field(default_factory=dict)  # network name -> channels of its first stage; else the paper's
-    norm: str = "instance"
+    networks: tuple = ("convnet6", "resnet_ap10", "resnet18")  # names for `get_network`
+    widths: dict = field(default_factory=dict)  # network -> channels of its first stage; else the paper's
+    norm: str = "instance"     # of the networks, one of `networks.NORMS`
     epochs: int|None = None    # None: by images per class, see `epochs_for`
     evaluations: int = 100     # how often the test set is asked during training
     headline: str = "best"     # the published figure: "best" of these evaluations, or "last"
-    batch_size: int = 64
+    batch_size: int = 64       # images per step
     optimizer: str = "sgd"     # "sgd" with momentum 0.9, or "adamw"
-    lr: float = 0.01
-    weight_decay: float = 5e-4
+    lr: float = 0.01           # at the start
+    weight_decay: float = 5e-4 # as the optimizer takes it
     schedule: str = "steps"    # "steps": x0.2 at 2/3 and 5/6 of the epochs; "cosine": half a quarter wave
     min_scale: float = 0.5     # random resized crops keep at least this share of the area
     jitter: float = 0.4        # brightness, contrast, saturation by a factor within 1 +- this
     lighting: float = 0.1      # deviation of the noise along the colours' principal axes
     temperature: float = 0.    # 0: hard labels; else a teacher's probabilities at this temperature
-    mean: tuple = (0.485, 0.456, 0.406)
-    std: tuple = (0.229, 0.224, 0.225)
+    mean: tuple = (0.485, 0.456, 0.406)  # ImageNet's colours, subtracted
+    std: tuple = (0.229, 0.224, 0.225)   # ImageNet's deviations, divided by
 
 # %% ../nbs/08_evaluate.ipynb #f8179a17
-_DIGITS = dict(image_size=16, networks=("convnet3", "resnet_ap10", "resnet18"), widths={"convnet3": 32, "resnet_ap10": 8, "resnet18": 8}, lr=0.05, epochs=150, evaluations=15)
+_DIGITS = dict(image_size=16, networks=("convnet3", "resnet_ap10", "resnet18"), widths={"convnet3": 32, "resnet_ap10": 8, "resnet18": 8}, lr=0.1, epochs=150, evaluations=10)
 _CIFAR = dict(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 
 PROTOCOLS = {
@@ -95,6 +97,7 @@ def epochs_for(
 # %% ../nbs/08_evaluate.ipynb #aa808c4a
 def _uniform(low, high, *shape, generator=None): return low + (high - low)*torch.rand(*shape, generator=generator)
 
+# %% ../nbs/08_evaluate.ipynb #b8fa1a89
 def random_crops(
     n: int,                  # how many
     size: int,               # height and width of the images in pixels
@@ -164,6 +167,7 @@ class Views(NamedTuple):
     jitter: Tensor    # (N, 3) factors of brightness, contrast, saturation
     light: Tensor     # (N, 3) colour to add
 
+# %% ../nbs/08_evaluate.ipynb #61f654e4
 def draw_views(
     n: int,              # how many
     protocol: Protocol,  # ranges
@@ -176,7 +180,7 @@ def draw_views(
     jitter = _uniform(1 - protocol.jitter, 1 + protocol.jitter, n, 3, generator=generator)
     return Views(boxes, mirrored, jitter, random_light(n, protocol.lighting, generator))
 
-# %% ../nbs/08_evaluate.ipynb #61f654e4
+# %% ../nbs/08_evaluate.ipynb #210a19a3
 def augment(
     images: Tensor,      # (N, 3, S, S) uint8
     views: Views,        # random numbers, on the same device
@@ -186,6 +190,7 @@ def augment(
     x = crop_and_resize(images.float()/255, views.boxes, views.mirrored)
     return recolour(x, views.jitter, views.light, protocol.mean, protocol.std)
 
+# %% ../nbs/08_evaluate.ipynb #cf0a38ae
 def normalize(
     images: Tensor,      # (N, 3, S, S) uint8
     protocol: Protocol,  # its normalisation
@@ -205,6 +210,7 @@ def random_box(
     y, x = (int(c*size) for c in centre)
     return max(y - half, 0), min(y + half, size), max(x - half, 0), min(x + half, size)
 
+# %% ../nbs/08_evaluate.ipynb #a4d543e7
 def cutmix(
     x: Tensor,       # (N, 3, S, S), changed in place
     generator=None,  # CPU `torch.Generator`
@@ -214,154 +220,6 @@ def cutmix(
     partner = torch.randperm(len(x), generator=generator)
     x[:, :, top:bottom, left:right] = x[partner.to(x.device), :, top:bottom, left:right]
     return x, partner, 1 - (bottom - top)*(right - left)/x.shape[-1]**2
-
-# %% ../nbs/08_evaluate.ipynb #e833c391
-def hard_loss(
-    scores: Tensor,   # (N, C)
-    targets: Tensor,  # (N,) class of each image
-    partner: Tensor,  # (N,) class of what was pasted in
-    share: float,     # of the image that stayed its own
-) -> Tensor:          # ()
-    "Cross entropy for both classes, by their share of the area."
-    return share*F.cross_entropy(scores, targets) + (1 - share)*F.cross_entropy(scores, partner)
-
-def soft_loss(
-    scores: Tensor,      # (N, C) of the student
-    teacher: Tensor,     # (N, C) scores of the teacher for the same images
-    temperature: float,  # divides both
-) -> Tensor:             # ()
-    "Kullback-Leibler divergence from the teacher's softened probabilities, mean over images."
-    wanted, found = ((s.float()/temperature).log_softmax(1) for s in (teacher, scores))
-    return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
-
-# %% ../nbs/08_evaluate.ipynb #29725245
-def _parameter_groups(network, weight_decay):
-    "AdamW decays matrices and kernels, not scales and biases."
-    matrices, vectors = ([p for p in network.parameters() if (p.ndim > 1) == wanted] for wanted in (True, False))
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.}]
-
-def make_optimizer(
-    network: nn.Module,  # its parameters
-    protocol: Protocol,  # rates
-    epochs: int,         # length of the schedule
-) -> tuple:              # optimizer, scheduler to be stepped once per epoch
-    "The protocol's optimizer and learning-rate schedule."
-    if protocol.optimizer == "sgd": optimizer = torch.optim.SGD(network.parameters(), protocol.lr, momentum=0.9, weight_decay=protocol.weight_decay)
-    elif protocol.optimizer == "adamw": optimizer = torch.optim.AdamW(_parameter_groups(network, protocol.weight_decay), protocol.lr)
-    else: raise ValueError(f"unknown optimizer {protocol.optimizer!r}: choose sgd or adamw")
-    if protocol.schedule == "steps": return optimizer, torch.optim.lr_scheduler.MultiStepLR(optimizer, [2*epochs//3, 5*epochs//6], 0.2)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5*(1 + math.cos(math.pi*epoch/epochs/2)))
-
-# %% ../nbs/08_evaluate.ipynb #4cacbc5b
-class Training:
-    "A network in training on a few images that stay on the device."
-    def __init__(self,
-        network: nn.Module,  # a fresh network, changed in place
-        images: Tensor,      # (N, 3, S, S) uint8, S = protocol.image_size
-        targets: Tensor,     # (N,) class indices
-        protocol: Protocol,  # how to train
-        epochs: int,         # for how long
-        mirror: bool = True, # may images be mirrored?
-        teacher=None,        # network that labels the images, for soft protocols
-        seed: int = 0,       # of order, augmentation and mixing
-        device=None,         # CUDA where there is one, else CPU
-    ):
-        self.device, self.protocol, self.mirror = resolve_device(device), protocol, mirror
-        self.cuda = self.device.type == "cuda"
-        layout = torch.channels_last if self.cuda else torch.contiguous_format
-        self.network = network.to(self.device, memory_format=layout)
-        self.teacher = teacher and teacher.to(self.device).eval().requires_grad_(False)
-        self.images, self.targets = images.to(self.device), targets.to(self.device)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.optimizer, self.scheduler = make_optimizer(network, protocol, epochs)
-
-    def scores(self,
-        network: nn.Module,  # student or teacher
-        x: Tensor,           # normalised images
-    ) -> Tensor:             # (N, C)
-        "A forward pass in the device's precision."
-        if self.cuda: x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.cuda): return network(x)
-
-    def loss(self,
-        x: Tensor,        # augmented images
-        targets: Tensor,  # their classes
-    ) -> Tensor:          # ()
-        "Mix the images, then compare with hard or soft labels."
-        x, partner, share = cutmix(x, self.generator)
-        scores = self.scores(self.network, x)
-        if not self.protocol.temperature: return hard_loss(scores, targets, targets[partner.to(self.device)], share)
-        with torch.no_grad(): teacher = self.scores(self.teacher, x)
-        return soft_loss(scores, teacher, self.protocol.temperature)
-
-    def step(self,
-        index: Tensor,  # which images
-        views: Views,   # their augmentation
-    ) -> Tensor:        # (), detached, still on the device
-        "One optimizer step."
-        loss = self.loss(augment(self.images[index], views, self.protocol), self.targets[index])
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
-
-    def epoch(self) -> float:  # mean loss
-        "See every image once."
-        self.network.train()
-        n, batch = len(self.images), self.protocol.batch_size
-        order = torch.randperm(n, generator=self.generator).to(self.device)
-        views = [v.to(self.device).split(batch) for v in draw_views(n, self.protocol, self.mirror, self.generator)]
-        losses = [self.step(index, Views(*v)) for index, *v in zip(order.split(batch), *views)]
-        self.scheduler.step()
-        return torch.stack(losses).mean().item()
-
-    @torch.no_grad()
-    def accuracy(self,
-        images: Tensor,         # (N, 3, S, S) uint8
-        targets: Tensor,        # (N,)
-        batch_size: int = 256,  # images at a time
-    ) -> float:                 # percent
-        "Share of images whose class gets the highest score."
-        self.network.eval()
-        batches = zip(images.split(batch_size), targets.split(batch_size))
-        right = sum((self.scores(self.network, normalize(x.to(self.device), self.protocol)).argmax(1) == y.to(self.device)).sum() for x, y in batches)
-        return 100*right.item()/len(targets)
-
-# %% ../nbs/08_evaluate.ipynb #0513022a
-@dataclass
-class TrainResult:
-    "Accuracies of one run in percent."
-    best: float  # of all evaluations during training
-    last: float  # after the last epoch
-    curve: list  # one record per evaluation: epoch, loss, accuracy
-
-def train_classifier(
-    network: nn.Module,     # a fresh network, changed in place
-    images: Tensor,         # (N, 3, S, S) uint8
-    targets: Tensor,        # (N,) class indices
-    test_images: Tensor,    # (M, 3, S, S) uint8
-    test_targets: Tensor,   # (M,)
-    *,
-    protocol="hard",        # a key of `PROTOCOLS`, or a `Protocol`
-    mirror: bool = True,    # may images be mirrored?
-    teacher=None,           # for soft labels: a trained network, (N, 3, S, S) -> (N, C)
-    seed: int = 0,          # of order, augmentation and mixing
-    device=None,            # CUDA where there is one, else CPU
-    progress: bool = False, # show a progress bar
-    **changes,              # protocol fields to change, such as epochs=100, lr=0.02
-) -> TrainResult:
-    "Train a network on a few images and test it about `evaluations` times on the way."
-    protocol = get_protocol(protocol, **{"image_size": images.shape[-1], **changes})
-    if test_images.shape[-1] != protocol.image_size: raise ValueError(f"test images have {test_images.shape[-1]} pixels, training images {protocol.image_size}: resize one of them")
-    if protocol.temperature and teacher is None: raise ValueError("soft labels need a teacher: pass teacher=, a network trained on the full data set")
-    epochs = protocol.epochs or epochs_for(len(targets)//len(targets.unique()), len(targets.unique()))
-    training = Training(network, images, targets, protocol, epochs, mirror, teacher, seed, device)
-    every, curve = max(1, epochs//protocol.evaluations), []
-    for epoch in tqdm(range(1, epochs + 1), "train", disable=not progress):
-        loss = training.epoch()
-        if epoch % every and epoch < epochs: continue
-        curve.append({"epoch": epoch, "loss": round(loss, 4), "accuracy": round(training.accuracy(test_images, test_targets), 3)})
-    return TrainResult(max(c["accuracy"] for c in curve), curve[-1]["accuracy"], curve)
 
 # %% ../nbs/08_evaluate.ipynb #9c08ca0f
 def _read_square(path, size): return image_to_tensor(TF.center_crop(TF.resize(read_image(path), size), size))
@@ -393,12 +251,172 @@ def open_images(
     if dataset is source: raise ValueError(f"{name} has the classes of the test set in another order: {dataset.classes} instead of {classes}")
     return image_folder(source, classes=classes)
 
+# %% ../nbs/08_evaluate.ipynb #e833c391
+def hard_loss(
+    scores: Tensor,   # (N, C)
+    targets: Tensor,  # (N,) class of each image
+    partner: Tensor,  # (N,) class of what was pasted in
+    share: float,     # of the image that stayed its own
+) -> Tensor:          # ()
+    "Cross entropy for both classes, by their share of the area."
+    return share*F.cross_entropy(scores, targets) + (1 - share)*F.cross_entropy(scores, partner)
+
+# %% ../nbs/08_evaluate.ipynb #1a8faeee
+def soft_loss(
+    scores: Tensor,      # (N, C) of the student
+    teacher: Tensor,     # (N, C) scores of the teacher for the same images
+    temperature: float,  # divides both
+) -> Tensor:             # ()
+    "Kullback-Leibler divergence from the teacher's softened probabilities, mean over images."
+    wanted, found = ((s.float()/temperature).log_softmax(1) for s in (teacher, scores))
+    return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
+
+# %% ../nbs/08_evaluate.ipynb #29725245
+def _parameter_groups(network, weight_decay):
+    "AdamW decays matrices and kernels, not scales and biases."
+    matrices, vectors = ([p for p in network.parameters() if (p.ndim > 1) == wanted] for wanted in (True, False))
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.}]
+
+def make_optimizer(
+    network: nn.Module,  # its parameters
+    protocol: Protocol,  # rates
+    epochs: int,         # length of the schedule
+) -> tuple:              # optimizer, scheduler to be stepped once per epoch
+    "The protocol's optimizer and learning-rate schedule."
+    if protocol.optimizer == "sgd": optimizer = torch.optim.SGD(network.parameters(), protocol.lr, momentum=0.9, weight_decay=protocol.weight_decay)
+    elif protocol.optimizer == "adamw": optimizer = torch.optim.AdamW(_parameter_groups(network, protocol.weight_decay), protocol.lr)
+    else: raise ValueError(f"unknown optimizer {protocol.optimizer!r}: choose sgd or adamw")
+    if protocol.schedule == "steps": return optimizer, torch.optim.lr_scheduler.MultiStepLR(optimizer, [2*epochs//3, 5*epochs//6], 0.2)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5*(1 + math.cos(math.pi*epoch/epochs/2)))
+
+# %% ../nbs/08_evaluate.ipynb #4cacbc5b
+def _scores(network, x):
+    "A forward pass in the device's precision and memory layout."
+    if x.is_cuda: x = x.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda): return network(x).float()
+
+# %% ../nbs/08_evaluate.ipynb #5d3f8cf8
+@torch.no_grad()
+def accuracy(
+    network: nn.Module,     # (N, 3, S, S) -> (N, C), put into evaluation mode
+    images: Tensor,         # (N, 3, S, S) uint8, anywhere
+    targets: Tensor,        # (N,)
+    protocol: Protocol,     # its normalisation
+    batch_size: int = 256,  # images at a time
+) -> float:                 # percent
+    "Share of images whose class gets the highest score."
+    network.eval()
+    device, right = next(network.parameters()).device, 0
+    for x, y in zip(images.split(batch_size), targets.split(batch_size)):
+        right += (_scores(network, normalize(x.to(device), protocol)).argmax(1) == y.to(device)).sum()
+    return 100*int(right)/len(targets)
+
+# %% ../nbs/08_evaluate.ipynb #be843f37
+class Training:
+    "A network in training on a few images that stay on the device."
+    def __init__(self,
+        network: nn.Module,   # a fresh network, changed in place
+        images: Tensor,       # (N, 3, S, S) uint8, S = protocol.image_size
+        targets: Tensor,      # (N,) class indices
+        protocol: Protocol,   # how to train
+        epochs: int,          # for how long
+        mirror: bool = True,  # may images be mirrored?
+        teacher=None,         # network that labels the images, for soft labels
+        seed: int = 0,        # of order, augmentation and mixing
+        device=None,          # CUDA where there is one, else CPU
+    ):
+        self.device, self.protocol, self.mirror = resolve_device(device), protocol, mirror
+        layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
+        self.network = network.to(self.device, memory_format=layout)
+        self.teacher = None if teacher is None else teacher.to(self.device).eval().requires_grad_(False)
+        self.images, self.targets = images.to(self.device), targets.to(self.device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimizer, self.scheduler = make_optimizer(network, protocol, epochs)
+
+# %% ../nbs/08_evaluate.ipynb #4db8b7f8
+@patch
+def loss(self:Training,
+    x: Tensor,        # (N, 3, S, S) augmented images, changed in place
+    targets: Tensor,  # (N,) their classes
+) -> Tensor:          # ()
+    "Mix the images, then compare with hard or soft labels."
+    x, partner, share = cutmix(x, self.generator)
+    scores = _scores(self.network, x)
+    if not self.protocol.temperature: return hard_loss(scores, targets, targets[partner.to(self.device)], share)
+    with torch.no_grad(): teacher = _scores(self.teacher, x)
+    return soft_loss(scores, teacher, self.protocol.temperature)
+
+# %% ../nbs/08_evaluate.ipynb #808ea396
+@patch
+def step(self:Training,
+    index: Tensor,  # (N,) which images
+    views: Views,   # their augmentation
+) -> Tensor:        # (), loss, detached, still on the device
+    "One step of the optimizer."
+    loss = self.loss(augment(self.images[index], views, self.protocol), self.targets[index])
+    self.optimizer.zero_grad()
+    loss.backward()
+    self.optimizer.step()
+    return loss.detach()
+
+# %% ../nbs/08_evaluate.ipynb #5145f206
+@patch
+def epoch(self:Training) -> Tensor:  # (), mean loss, still on the device
+    "See every image once, then move the learning rate along."
+    self.network.train()
+    n, batch_size = len(self.images), self.protocol.batch_size
+    order = torch.randperm(n, generator=self.generator).to(self.device)
+    views = [v.to(self.device).split(batch_size) for v in draw_views(n, self.protocol, self.mirror, self.generator)]
+    losses = [self.step(index, Views(*v)) for index, *v in zip(order.split(batch_size), *views)]
+    self.scheduler.step()
+    return torch.stack(losses).mean()
+
+# %% ../nbs/08_evaluate.ipynb #ce2ee588
+_NO_TEACHER = "soft labels need a teacher: pass teacher=, a network trained on the full data set"
+
+@dataclass
+class TrainResult:
+    "Accuracies of one run in percent."
+    best: float  # of all evaluations during training
+    last: float  # after the last epoch
+    curve: list  # one record per evaluation: epoch, loss, accuracy
+
+# %% ../nbs/08_evaluate.ipynb #6c80ffef
+def train_classifier(
+    network: nn.Module,     # a fresh network, changed in place
+    images: Tensor,         # (N, 3, S, S) uint8
+    targets: Tensor,        # (N,) class indices
+    test_images: Tensor,    # (M, 3, S, S) uint8
+    test_targets: Tensor,   # (M,)
+    *,
+    protocol="hard",        # a key of `PROTOCOLS`, or a `Protocol`
+    mirror: bool = True,    # may images be mirrored?
+    teacher=None,           # for soft labels: a trained network, (N, 3, S, S) -> (N, C)
+    seed: int = 0,          # of order, augmentation and mixing
+    device=None,            # CUDA where there is one, else CPU
+    progress: bool = False, # show a progress bar
+    **changes,              # protocol fields to change, such as epochs=100, lr=0.02
+) -> TrainResult:
+    "Train a network on a few images and test it about `evaluations` times on the way."
+    protocol = get_protocol(protocol, **{"image_size": images.shape[-1], **changes})
+    if test_images.shape[-1] != protocol.image_size: raise ValueError(f"test images have {test_images.shape[-1]} pixels, training images {protocol.image_size}: resize one of them")
+    if protocol.temperature and teacher is None: raise ValueError(_NO_TEACHER)
+    epochs = protocol.epochs or epochs_for(len(targets)//len(targets.unique()), len(targets.unique()))
+    training = Training(network, images, targets, protocol, epochs, mirror, teacher, seed, device)
+    test = test_images.to(training.device), test_targets.to(training.device)
+    every, curve = max(1, epochs//protocol.evaluations), []
+    for epoch in tqdm(range(1, epochs + 1), "train", disable=not progress):
+        loss = training.epoch()
+        if epoch % every and epoch < epochs: continue
+        curve.append({"epoch": epoch, "loss": round(loss.item(), 4), "accuracy": round(accuracy(network, *test, protocol), 3)})
+    return TrainResult(max(c["accuracy"] for c in curve), curve[-1]["accuracy"], curve)
+
 # %% ../nbs/08_evaluate.ipynb #90af3d9c
 def _spread(values): return round(float(np.mean(values)), 3), round(float(np.std(values)), 3)
 
 def summarize(
-    runs: list,   # records with method, network, best, last
-) -> list:        # one row per method and network, in order of appearance
+    runs: list,  # records with method, network, best, last
+) -> list:       # one row per method and network, in order of appearance
     "Means and deviations (of the runs, not of their mean) over repeats."
     groups = {}
     for run in runs: groups.setdefault((run["method"], run["network"]), []).append(run)
@@ -409,9 +427,9 @@ def summarize(
         rows.append({**row, "runs": group})
     return rows
 
-# %% ../nbs/08_evaluate.ipynb #90bc1f50
+# %% ../nbs/08_evaluate.ipynb #2b78fecc
 class Report:
-    "An evaluation's record: shows itself as a table, and as bars with `plot`."
+    "An evaluation's record: shows itself as a table; `plot_report` draws it."
     def __init__(self,
         record: dict,  # content of `report.json`
     ):
@@ -428,27 +446,39 @@ class Report:
         row = next(row for row in self.rows if (row["method"], row["network"]) == (method, network))
         return row[f"{which}_mean"], row[f"{which}_std"]
 
-    @property
-    def noise(self) -> float:
-        "Difference of two means, in points, that chance in training explains: twice its deviation, pooled over the rows."
-        key, repeats = f"{self.record['headline']}_std", len(self.rows[0]["runs"])
-        if repeats == 1: return math.nan
-        variance = np.mean([row[key]**2 for row in self.rows]) * repeats/(repeats - 1)
-        return 2*math.sqrt(2*variance/repeats)
-
-    def table(self,
-        which: str = None,  # "best" or "last"; None: the protocol's headline
-    ) -> str:               # Markdown
-        "Methods against networks."
-        lines = [["method", *self.networks], ["---", *["---:"]*len(self.networks)]]
-        for method in self.methods:
-            cells = [self.accuracy(method, network, which) for network in self.networks]
-            lines.append([method, *[f"{mean:.1f} ± {std:.1f}" for mean, std in cells]])
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
     def _repr_markdown_(self): return self.table()
+    def __repr__(self): return self.table()
+
+# %% ../nbs/08_evaluate.ipynb #29a080f3
+@patch
+def table(self:Report,
+    which: str = None,  # "best" or "last"; None: the protocol's headline
+) -> str:               # Markdown
+    "Methods against networks."
+    lines = [["method", *self.networks], ["---", *["---:"]*len(self.networks)]]
+    for method in self.methods:
+        cells = [self.accuracy(method, network, which) for network in self.networks]
+        lines.append([method, *[f"{mean:.1f} ± {std:.1f}" for mean, std in cells]])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+# %% ../nbs/08_evaluate.ipynb #e0bd4f10
+@patch(as_prop=True)
+def noise(self:Report) -> float:
+    "Difference of two means, in points, that chance in training explains: twice its deviation, pooled over the rows."
+    key, repeats = f"{self.record['headline']}_std", len(self.rows[0]["runs"])
+    if repeats == 1: return math.nan
+    variance = np.mean([row[key]**2 for row in self.rows]) * repeats/(repeats - 1)
+    return 2*math.sqrt(2*variance/repeats)
 
 # %% ../nbs/08_evaluate.ipynb #cd4649c8
+def _dict_table(corner, table):
+    columns = list(dict.fromkeys(key for row in table.values() for key in row))
+    cell = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
+    lines = [[corner, *columns], ["---", *["---:"]*len(columns)]]
+    lines += [[name, *[cell(row.get(key, "")) for key in columns]] for name, row in table.items()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+# %% ../nbs/08_evaluate.ipynb #5ae6b16b
 def _width(record, network):
     width = record.get("settings", {}).get("widths", {}).get(network)
     return f"{network} ({width} channels)" if width else network
@@ -468,14 +498,7 @@ def report_markdown(
     if r.get("seconds"): parts += ["## Seconds", _dict_table("", {"seconds": r["seconds"]})]
     return "\n\n".join([*parts, "![Accuracy by network and method](report.png)"]) + "\n"
 
-def _dict_table(corner, table):
-    columns = list(dict.fromkeys(key for row in table.values() for key in row))
-    cell = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
-    lines = [[corner, *columns], ["---", *["---:"]*len(columns)]]
-    lines += [[name, *[cell(row.get(key, "")) for key in columns]] for name, row in table.items()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-# %% ../nbs/08_evaluate.ipynb #7fd79a78
+# %% ../nbs/08_evaluate.ipynb #5182af64
 def plot_report(
     report: Report,    # an evaluation
     which: str = None, # "best" or "last"; None: the protocol's headline
@@ -489,12 +512,13 @@ def plot_report(
         means, stds = zip(*[report.accuracy(method, network, which) for network in report.networks])
         bars = ax.bar(np.arange(len(means)) + (i - (len(report.methods) - 1)/2)*width, means, 0.92*width, yerr=stds, capsize=2, label=method, error_kw={"lw": 1})
         ax.bar_label(bars, [f"{mean:.1f}" for mean in means], fontsize=7, padding=2)
-    low = min(row[f"{which}_mean"] - row[f"{which}_std"] for row in report.rows)
-    ax.set(xticks=range(len(report.networks)), xticklabels=report.networks, ylabel=f"test accuracy in % ({which})", ylim=(max(0, 10*math.floor(low/10 - 1)), None))
+    floor = max(0, 10*math.floor(min(row[f"{which}_mean"] - row[f"{which}_std"] for row in report.rows)/10 - 1))
+    ax.set(xticks=range(len(report.networks)), xticklabels=report.networks, ylabel=f"{which} test accuracy in %, axis from {floor}", ylim=(floor, None))
     ax.spines[["top", "right"]].set_visible(False)
     ax.margins(y=0.12); figure.legend(loc="outside upper center", ncols=len(report.methods), fontsize=8, frameon=False)
     return figure
 
+# %% ../nbs/08_evaluate.ipynb #78d97015
 def load_report(
     path,       # `report.json`, or the folder that holds it
 ) -> Report:
@@ -512,6 +536,7 @@ def _fresh_network(name, num_classes, protocol, seed):
         torch.manual_seed(seed)
         return get_network(name, num_classes, protocol.image_size, protocol.widths.get(name), protocol.norm)
 
+# %% ../nbs/08_evaluate.ipynb #cd495f4e
 @contextmanager
 def _thread_pool(workers):
     "Worker threads that share the process's compute threads among them."
@@ -525,7 +550,8 @@ def _thread_pool(workers):
         finally: torch.set_num_threads(threads)
 
 # %% ../nbs/08_evaluate.ipynb #c6e1713a
-def _check_request(protocol, repeats, ipc, num_classes):
+def _check_request(protocol, repeats, ipc, num_classes, teacher=None):
+    if protocol.temperature and teacher is None: raise ValueError(_NO_TEACHER)
     if repeats < 1: raise ValueError(f"repeats must be at least 1, got {repeats}")
     if ipc is not None and ipc < 1: raise ValueError(f"ipc must be at least 1, got {ipc}")
     for name in protocol.networks:
@@ -549,43 +575,69 @@ def check_teacher(
     targets: Tensor,         # (M,)
     protocol: Protocol,      # its normalisation
     least: float = 50.,      # percent it must reach
-    device=None,             # CUDA where there is one, else CPU
 ) -> float:                  # accuracy in percent
     "Accuracy of the teacher on the test set; an error where it is too low to teach."
-    accuracy = Training(teacher, images[:1], targets[:1], protocol, 1, device=device).accuracy(images, targets)
-    if accuracy < least:
-        raise ValueError(f"the teacher is right on {accuracy:.1f} % of the test images, {least:.0f} % are needed: are its classes in another order, or was it trained for another image size?")
-    return accuracy
+    found = accuracy(teacher, images, targets, protocol)
+    if found < least:
+        raise ValueError(f"the teacher is right on {found:.1f} % of the test images, {least:.0f} % are needed: are its classes in another order, or was it trained for another image size?")
+    return found
 
 # %% ../nbs/08_evaluate.ipynb #2a764dc9
 class _Runs:
     "All runs of an evaluation, each saved as `<folder>/<number>.json` when it is finished."
-    def __init__(self, folder, methods, test, protocol, repeats, mirror, teacher, seed, device):
-        self.folder, self.protocol, self.mirror, self.seed = folder, protocol, mirror, seed
+    def __init__(self, folder, methods, test, protocol, config, teacher, device):
+        self.folder, self.protocol, self.mirror, self.seed = folder, protocol, config["mirror"], config["seed"]
         self.teacher, self.device, self.num_classes = teacher, device, len(test.classes)
         self.test = load_pixels(test, protocol.image_size)
         self.train = {name: load_pixels(dataset, protocol.image_size) for name, dataset in methods.items()}
-        self.jobs = [(method, network, i) for method in methods for network in protocol.networks for i in range(repeats)]
+        self.jobs = [(method, network, i) for method in methods for network in protocol.networks for i in range(config["repeats"])]
         folder.mkdir(exist_ok=True)
-        if protocol.temperature and teacher is not None: check_teacher(teacher, *self.test, protocol, device=device)
+        if protocol.temperature: check_teacher(teacher.to(device), *self.test, protocol)
 
-    def run(self, number):
-        "Read the record of a finished run, or do it now."
-        file, (method, name, i) = self.folder/f"{number}.json", self.jobs[number]
-        if file.is_file(): return json.loads(file.read_text())
-        seed, start = self.seed + i, time.perf_counter()
-        network = _fresh_network(name, self.num_classes, self.protocol, seed)
-        result = train_classifier(network, *self.train[method], *self.test, protocol=self.protocol, mirror=self.mirror,
-                                  teacher=self.teacher, seed=seed, device=self.device)
-        record = {"method": method, "network": name, "repeat": i, "seed": seed, **asdict(result), "seconds": round(time.perf_counter() - start, 2)}
-        write_json(file, record)
-        return record
+# %% ../nbs/08_evaluate.ipynb #20c310b6
+@patch
+def _run(self:_Runs, number):
+    "Read the record of a finished run, or do it now."
+    file, (method, name, i) = self.folder/f"{number}.json", self.jobs[number]
+    if file.is_file(): return json.loads(file.read_text())
+    seed, start = self.seed + i, time.perf_counter()
+    network = _fresh_network(name, self.num_classes, self.protocol, seed)
+    result = train_classifier(network, *self.train[method], *self.test, protocol=self.protocol, mirror=self.mirror,
+                              teacher=self.teacher, seed=seed, device=self.device)
+    record = {"method": method, "network": name, "repeat": i, "seed": seed, **asdict(result), "seconds": round(time.perf_counter() - start, 2)}
+    write_json(file, record)
+    return record
 
-    def all(self, workers, progress):
-        "Records of all runs, in the order method, network, repeat."
-        workers = workers or (torch.get_num_threads() if self.device.type == "cpu" else 1)
-        with _thread_pool(min(workers, len(self.jobs))) as pool:
-            return list(tqdm(pool.map(self.run, range(len(self.jobs))), "evaluate", len(self.jobs), disable=not progress))
+# %% ../nbs/08_evaluate.ipynb #f346df6c
+@patch
+def _all(self:_Runs, workers, progress):
+    "Records of all runs, in the order method, network, repeat."
+    workers = workers or (torch.get_num_threads() if self.device.type == "cpu" else 1)
+    with _thread_pool(min(workers, len(self.jobs))) as pool:
+        return list(tqdm(pool.map(self._run, range(len(self.jobs))), "evaluate", len(self.jobs), disable=not progress))
+
+# %% ../nbs/08_evaluate.ipynb #9159446c
+def _digests(methods, test, teacher):
+    "What the evaluation depends on besides its settings."
+    found = {m: dataset_digest(dataset) for m, dataset in {**methods, "test set": test}.items()}
+    if teacher is None: return found
+    weights = b"".join(t.detach().cpu().float().numpy().tobytes() for t in teacher.state_dict().values())
+    return {**found, "teacher": hashlib.sha256(weights).hexdigest()}
+
+def _common_ipc(methods):
+    "Images per class where all methods agree on them, else None."
+    counts = {n for dataset in methods.values() for n in dataset.counts}
+    return counts.pop() if len(counts) == 1 else None
+
+# %% ../nbs/08_evaluate.ipynb #055d4b6d
+def _finish(stage, record, device):
+    "Write the three files of the report and give the folder its name."
+    report = Report(record)
+    write_json(stage.partial/"report.json", record)
+    write_atomic(stage.partial/"report.md", lambda path: path.write_text(report_markdown(report), encoding="utf-8"))
+    write_atomic(stage.partial/"report.png", lambda path: plot_report(report).savefig(path, dpi=150, format="png"))
+    shutil.rmtree(stage.partial/"runs")
+    return load_report(stage.finish(device=device))
 
 # %% ../nbs/08_evaluate.ipynb #49eb4a2b
 def evaluate(
@@ -607,36 +659,17 @@ def evaluate(
     **changes,                  # protocol fields to change, such as epochs=100, image_size=32
 ) -> Report:
     "Train networks on distilled sets, test them on real images, and write `report.json`, `report.md` and `report.png`."
-    protocol = get_protocol(protocol_name := protocol, networks=networks and tuple(networks), **changes)
-    if not isinstance(protocol_name, str): protocol_name = "custom"
-    device, test = resolve_device(device), open_images(test)
-    _check_request(protocol, repeats, ipc, len(test.classes))
-    if protocol.temperature and teacher is None: raise ValueError("soft labels need a teacher: pass teacher=, a network trained on the full data set")
-    methods = {name: _choose(open_images(source, test.classes, name), ipc, name, seed) for name, source in _as_methods(distilled).items()}
-    mirror = test.mirror if mirror is None else mirror
-    config = dict(settings=asdict(protocol), protocol=protocol_name, repeats=repeats, ipc=ipc, mirror=mirror, seed=seed, methods=list(methods))
-    stage = Stage(out, "evaluate", config, {name: dataset_digest(dataset) for name, dataset in {**methods, "test set": test}.items()})
+    name = protocol if isinstance(protocol, str) else "custom"
+    protocol, device, test = get_protocol(protocol, networks=networks and tuple(networks), **changes), resolve_device(device), open_images(test)
+    _check_request(protocol, repeats, ipc, len(test.classes), teacher)
+    methods = {m: _choose(open_images(source, test.classes, m), ipc, m, seed) for m, source in _as_methods(distilled).items()}
+    config = dict(protocol=name, settings=asdict(protocol), repeats=repeats, ipc=ipc, mirror=test.mirror if mirror is None else mirror, seed=seed)
+    stage = Stage(out, "evaluate", {**config, "methods": list(methods)}, _digests(methods, test, teacher))
     if stage.complete: return load_report(stage.out)
-    start, runs = time.perf_counter(), _Runs(stage.partial/"runs", methods, test, protocol, repeats, mirror, teacher, seed, device)
-    record = {"dataset": test.name, "ipc": ipc or _common_ipc(methods), "protocol": protocol_name, "device": str(device), "seed": seed, "repeats": repeats,
-              "headline": protocol.headline, "settings": asdict(protocol), "images": {name: len(dataset) for name, dataset in methods.items()},
-              "rows": summarize(runs.all(workers, progress)), "metrics": metrics or {}}
+    start, runs = time.perf_counter(), _Runs(stage.partial/"runs", methods, test, protocol, config, teacher, device)
+    record = {"dataset": test.name, **config, "ipc": ipc or _common_ipc(methods), "device": str(device), "headline": protocol.headline,
+              "images": {m: len(dataset) for m, dataset in methods.items()}, "rows": summarize(runs._all(workers, progress)), "metrics": metrics or {}}
     return _finish(stage, {**record, "seconds": {**(seconds or {}), "evaluate": round(time.perf_counter() - start, 1)}}, device)
-
-# %% ../nbs/08_evaluate.ipynb #c147ce72
-def _common_ipc(methods):
-    "Images per class where all methods agree on them, else None."
-    counts = {n for dataset in methods.values() for n in dataset.counts}
-    return counts.pop() if len(counts) == 1 else None
-
-def _finish(stage, record, device):
-    "Write the three files of the report and give the folder its name."
-    report = Report(record)
-    write_json(stage.partial/"report.json", record)
-    write_atomic(stage.partial/"report.md", lambda path: path.write_text(report_markdown(report), encoding="utf-8"))
-    write_atomic(stage.partial/"report.png", lambda path: plot_report(report).savefig(path, dpi=150, format="png"))
-    shutil.rmtree(stage.partial/"runs")
-    return load_report(stage.finish(device=device))
 
 # %% ../nbs/08_evaluate.ipynb #998fa0dd
 def _named_folders(text):
@@ -644,6 +677,7 @@ def _named_folders(text):
     pairs = [part.rpartition("=") for part in text.split(",") if part]
     return {name or Path(folder).name: folder for name, _, folder in pairs}
 
+# %% ../nbs/08_evaluate.ipynb #f200aa8e
 @call_parse
 def minimax_evaluate(
     distilled: str,                # folder <class>/<image>; several as name=folder,name=folder

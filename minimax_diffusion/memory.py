@@ -102,7 +102,7 @@ def minimax_criteria(
     real: MemoryBank,  # memory of real latents
     generated: MemoryBank,  # memory of predictions
 ) -> tuple:  # representativeness, diversity: both ()
-    "Both criteria, averaged over the classes in the batch (FACTS: no host synchronisation)."
+    "Both criteria, averaged over the classes in the batch, without waiting for the device."
     num_classes = len(real.count) - 1
     worst = real.similarity(pred, classes).masked_fill(~real.filled(classes), torch.inf).amin(1)
     closest = generated.similarity(pred, classes).masked_fill(~generated.filled(classes), -torch.inf).amax(1)

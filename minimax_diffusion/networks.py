@@ -9,7 +9,6 @@ __all__ = ['NORMS', 'RESNETS', 'NETWORKS', 'norm_layer', 'Network', 'convnet', '
 from collections.abc import Callable
 from functools import partial
 
-import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -6,7 +6,7 @@
 __all__ = ['random_affine', 'digits_vae', 'vae_loss', 'train_vae', 'augmented_latents', 'digits_transformer', 'train_transformer',
            'pretrain', 'minimax_pretrain']
 
-# %% ../nbs/13_pretrain.ipynb #4d2b37a1
+# %% ../nbs/13_pretrain.ipynb #73bb3c12
 import math
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from .data import dataset_digest, digits, to_tensors
 from .diffusion import noise_schedule, training_loss
 from .stage import Stage
 
-# %% ../nbs/13_pretrain.ipynb #23798db1
+# %% ../nbs/13_pretrain.ipynb #0acfc203
 def random_affine(
     images,  # float (N, C, H, W); -1 is background
     generator,  # torch generator
@@ -39,7 +39,7 @@ def random_affine(
     grid = F.affine_grid(rows.view(-1, 2, 3), images.shape, align_corners=False)
     return F.grid_sample(images + 1, grid, align_corners=False) - 1
 
-# %% ../nbs/13_pretrain.ipynb #cff6762d
+# %% ../nbs/13_pretrain.ipynb #74c4808f
 def digits_vae() -> AutoencoderKL:
     "A small VAE, 3x32x32 to 4x8x8."
     return AutoencoderKL(block_out_channels=(16, 32, 64), norm_num_groups=8, layers_per_block=1, sample_size=32, mid_block_add_attention=False,
@@ -75,7 +75,7 @@ def _step(model, optimiser, schedule, loss):
 
 def train_vae(
     images,  # uint8 (N, 3, H, W)
-    steps: int = 2000,  # optimiser steps
+    steps: int = 1000,  # optimiser steps
     batch_size: int = 32,  # images a step
     lr: float = 2e-3,  # peak learning rate
     seed: int = 0,  # of weights, batches and noise
@@ -93,7 +93,7 @@ def train_vae(
         losses.append(loss.item())
     return vae.eval().requires_grad_(False), losses
 
-# %% ../nbs/13_pretrain.ipynb #4d68e757
+# %% ../nbs/13_pretrain.ipynb #0eaa9599
 @torch.no_grad()
 def augmented_latents(
     vae: AutoencoderKL,  # trained; its scaling factor is set here
@@ -109,7 +109,7 @@ def augmented_latents(
     vae.register_to_config(scaling_factor=scale)
     return mean * scale, std * scale
 
-# %% ../nbs/13_pretrain.ipynb #8c5e1935
+# %% ../nbs/13_pretrain.ipynb #c3aa8bd2
 def digits_transformer():
     "A small DiT over 4x8x8 latents."
     return new_transformer(num_attention_heads=4, attention_head_dim=32, num_layers=4, in_channels=4, out_channels=8, sample_size=8, patch_size=2, norm_eps=1e-6)
@@ -120,8 +120,8 @@ def train_transformer(
     std,  # latent deviations, same shape
     labels,  # (N,)
     steps: int = 5000,  # optimiser steps
-    batch_size: int = 128,  # latents a step
-    lr: float = 1e-3,  # peak learning rate
+    batch_size: int = 64,  # latents a step
+    lr: float = 3e-3,  # peak learning rate
     ema_decay: float = 0.999,  # of the averaged weights
     seed: int = 0,  # of weights, batches, times and noise
     progress: bool = True,  # show a progress bar
@@ -146,10 +146,10 @@ def train_transformer(
         for p, a in zip(model.parameters(), averaged): p.copy_(a)
     return model.eval().requires_grad_(False), losses
 
-# %% ../nbs/13_pretrain.ipynb #9c30d3ca
+# %% ../nbs/13_pretrain.ipynb #23883859
 def pretrain(
     out="runs/digits_backbone",  # folder to write
-    vae_steps: int = 2000,  # steps of the VAE
+    vae_steps: int = 1000,  # steps of the VAE
     steps: int = 5000,  # steps of the transformer
     seed: int = 0,  # of everything
     progress: bool = True,  # show progress bars
@@ -170,7 +170,7 @@ def pretrain(
 @call_parse
 def minimax_pretrain(
     out: str = "runs/digits_backbone",  # folder to write
-    vae_steps: int = 2000,  # steps of the VAE
+    vae_steps: int = 1000,  # steps of the VAE
     steps: int = 5000,  # steps of the transformer
     seed: int = 0,  # of everything
 ):

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
