@@ -81,7 +81,7 @@ SIZES = {  # what is compared: the smallest published model, and a narrow one as
     "narrow, 28 blocks": dit_config(64, 28, 4, 8),
 }
 
-
+# %% ../nbs/12_bench.ipynb #203fe56e
 def random_original(
     config: dict,  # see `dit_config`
     seed: int = 0,  # of the weights
@@ -94,7 +94,7 @@ def random_original(
         if "gamma" in name: state[name] += 1
     return state | {"pos_embed": original_positions(config["sample_size"] // config["patch_size"], config["num_attention_heads"] * config["attention_head_dim"])}
 
-
+# %% ../nbs/12_bench.ipynb #0456ec4f
 def reference_model(
     reference,  # see `load_reference`
     config: dict,  # see `dit_config`
@@ -111,7 +111,7 @@ def _reference_class(reference, config):
     width = config["num_attention_heads"] * config["attention_head_dim"]
     return lambda **sizes: reference.models.DiT(depth=config["num_layers"], hidden_size=width, patch_size=2, num_heads=config["num_attention_heads"], **sizes)
 
-
+# %% ../nbs/12_bench.ipynb #eff39ea9
 def relative_error(
     a,  # tensor
     b,  # tensor, the truth
@@ -128,7 +128,7 @@ def _inputs(config, n, seed=0):
     t, y = torch.randint(1000, (n,), generator=generator), torch.randint(config["num_embeds_ada_norm"], (n,), generator=generator)
     return z, t, y, noise
 
-
+# %% ../nbs/12_bench.ipynb #573ccc22
 @torch.no_grad()
 def forward_error(
     reference,  # see `load_reference`
@@ -145,7 +145,7 @@ def forward_error(
     torch.manual_seed(3)
     return relative_error(ours(z, t, y).sample, expected)
 
-
+# %% ../nbs/12_bench.ipynb #fd74616e
 @torch.no_grad()
 def loss_errors(
     reference,  # see `load_reference`
@@ -184,7 +184,7 @@ class _Torch:
     def __init__(self, **replaced): self.__dict__.update(replaced)
     def __getattr__(self, name): return getattr(torch, name)
 
-
+# %% ../nbs/12_bench.ipynb #a674af28
 def reference_trajectory(
     reference,  # see `load_reference`
     model,  # see `reference_model`
@@ -212,7 +212,7 @@ def noise_stream(
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([torch.randn(shape, generator=generator) for _ in range(draws)])
 
-
+# %% ../nbs/12_bench.ipynb #95309e10
 def trajectory_error(
     reference,  # see `load_reference`
     config: dict,  # see `dit_config`
@@ -244,33 +244,26 @@ def fixed_steps(
     return Batch(z0, noise, timesteps, classes, classes, torch.rand(classes.shape, generator=generator) < 0.1)
 
 # %% ../nbs/12_bench.ipynb #0b13bbf0
-class _OneDevice:
-    "Stands for `torch.cuda` with as many GPUs as make `rank % device_count()` the CPU."
+class _CPU:
+    "A number of GPUs that makes `rank % number` the CPU."
     def __rmod__(self, rank): return torch.device("cpu")
-    def device_count(self): return self
-    def is_available(self): return True
-    def set_device(self, device): pass
-    def synchronize(self): pass
 
 
-class _OneProcess:
-    "Stands for `torch.distributed` with a single process, and keeps what would be averaged over all."
-    ReduceOp = SimpleNamespace(SUM=None)
-    def __init__(self): self.reduced = []
-    def get_world_size(self): return 1
-    def get_rank(self): return 0
-    def all_reduce(self, tensor, op): self.reduced.append(tensor.item())
-    def init_process_group(self, backend): pass
-    def destroy_process_group(self): pass
-    def barrier(self): pass
+_nothing = lambda *args: None
+_CUDA = SimpleNamespace(device_count=_CPU, is_available=lambda: True, set_device=_nothing, synchronize=_nothing)  # for torch.cuda
 
 
-class _Latents:
-    "Stands for the VAE: what it is given are latents already."
-    def from_pretrained(self, name): return self
-    def to(self, device): return self
-    def eval(self): return self
-    def encode(self, z): return SimpleNamespace(latent_dist=SimpleNamespace(sample=lambda: SimpleNamespace(mul_=lambda factor: z)))
+def _one_process(reduced):
+    "Stands for `torch.distributed`; what would be averaged over processes goes to a list."
+    return SimpleNamespace(ReduceOp=SimpleNamespace(SUM=None), get_world_size=lambda: 1, get_rank=lambda: 0, init_process_group=_nothing,
+                           all_reduce=lambda tensor, op: reduced.append(tensor.item()), barrier=_nothing, destroy_process_group=_nothing)
+
+
+def _no_vae():
+    "Stands for `AutoencoderKL`: what it is given are latents already."
+    vae = SimpleNamespace(eval=lambda: vae, encode=lambda z: SimpleNamespace(latent_dist=SimpleNamespace(sample=lambda: SimpleNamespace(mul_=lambda factor: z))))
+    vae.to = vae.from_pretrained = lambda where: vae
+    return vae
 
 
 def _unwrapped(model, device_ids):
@@ -280,18 +273,25 @@ def _unwrapped(model, device_ids):
 
 # %% ../nbs/12_bench.ipynb #fa720cdc
 def _stand_ins(reference, config, state, steps):
-    "The names to replace in the reference's modules, and the process that collects the losses."
-    process, times, noise, drop = _OneProcess(), iter(steps.timesteps), iter(steps.noise), iter(steps.drop)
-    labels = steps.labels
+    "The names to replace in the reference's modules, and the list that will hold its losses."
+    losses, labels, times, noise, drop = [], steps.labels, iter(steps.timesteps), iter(steps.noise), iter(steps.drop)
     replaced = dict(
-        torch=_Torch(cuda=_OneDevice(), randint=lambda *a, **k: next(times)), dist=process, DDP=_unwrapped, AutoencoderKL=_Latents(),
+        torch=_Torch(cuda=_CUDA, randint=lambda *a, **k: next(times)), dist=_one_process(losses), DDP=_unwrapped, AutoencoderKL=_no_vae(),
         DiT_models={"DiT": _reference_class(reference, config)}, find_model=lambda path: state, ImageFolder=lambda *a, **k: steps.z0.flatten(0, 1),
         DistributedSampler=lambda *a, **k: SimpleNamespace(set_epoch=lambda epoch: None), DataLoader=lambda *a, **k: list(zip(steps.z0, labels, labels)))
     patches = [patch.multiple(reference.train, **replaced), patch.object(reference.gaussian, "th", _Torch(randn_like=lambda z: next(noise))),
                patch.object(reference.models, "torch", _Torch(rand=lambda *a, **k: 1.0 - next(drop).float()))]
-    return patches, process
+    return patches, losses
 
+# %% ../nbs/12_bench.ipynb #a6c8c58b
+def _close_log(name):
+    "Let go of the log file that a run opened."
+    logger = logging.getLogger(name)
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
 
+# %% ../nbs/12_bench.ipynb #2c562e3c
 def reference_finetune(
     reference,  # see `load_reference`
     config: dict,  # see `dit_config`
@@ -307,13 +307,13 @@ def reference_finetune(
     args = Namespace(model="DiT", image_size=8 * config["sample_size"], num_classes=config["num_embeds_ada_norm"], ckpt="", vae="ema", data_path="", results_dir=str(out), tag="",
                      nclass=0, finetune_ipc=-1, spec="none", phase=0, global_seed=0, global_batch_size=steps.z0.shape[1], num_workers=0, epochs=1, condense=True,
                      lambda_pos=lambda_r, lambda_neg=lambda_d, memory_size=memory_size, log_every=1, ckpt_every=n)
-    patches, process = _stand_ins(reference, config, state, steps)
+    patches, losses = _stand_ins(reference, config, state, steps)
     with contextlib.ExitStack() as stack:
         for p in patches: stack.enter_context(p)
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         reference.train.main(args)
-    for handler in list(logging.getLogger(reference.train.__name__).handlers): logging.getLogger(reference.train.__name__).removeHandler(handler), handler.close()
-    return next(Path(out).glob(f"*/checkpoints/{n:07d}.pt")), torch.tensor(process.reduced).view(n, 3)
+    _close_log(reference.train.__name__)
+    return next(Path(out).glob(f"*/checkpoints/{n:07d}.pt")), torch.tensor(losses).view(n, 3)
 
 # %% ../nbs/12_bench.ipynb #30b06041
 class FixedTrainer(MinimaxTrainer):
@@ -335,7 +335,10 @@ class FixedTrainer(MinimaxTrainer):
         "The next of the given batches."
         return self.steps[self.at]
 
-    def original(self, ema=False) -> dict:
+    def original(
+        self,
+        ema: bool = False,  # the moving average instead of the last step
+    ) -> dict:  # name -> tensor
         "Its weights, named as in the original."
         state = self.transformer.state_dict()
         if ema: state |= dict(zip(self.parameters, self.ema))
@@ -346,7 +349,7 @@ class FixedTrainer(MinimaxTrainer):
         while self.at < len(self.steps.z0): self.step()
         return self
 
-
+# %% ../nbs/12_bench.ipynb #1b8287ca
 def worst_error(
     state: dict,  # name -> tensor
     expected: dict,  # the truth
@@ -365,7 +368,7 @@ def _forward_rows(reference):
         for train in (False, True):
             yield _row(f"forward pass, {'training' if train else 'evaluation'} mode", size, forward_error(reference, config, train, n), 1e-5)
 
-
+# %% ../nbs/12_bench.ipynb #ffb7b73f
 def _finetune_rows(reference, size, config):
     state, steps = random_original(config), fixed_steps(config)
     with tempfile.TemporaryDirectory() as out:
@@ -391,7 +394,7 @@ def _rows(reference):
     yield _row("50 steps of guided sampling", size, trajectory_error(reference, config), 1e-4)
     yield from _finetune_rows(reference, size, config)
 
-
+# %% ../nbs/12_bench.ipynb #7b5adc66
 def reference_parity(
     path,  # a clone of vimar-gu/MinimaxDiffusion
     progress: bool = True,  # show a progress bar
@@ -400,7 +403,7 @@ def reference_parity(
     reference = load_reference(path)
     return list(tqdm(_rows(reference), "comparisons", disable=not progress))
 
-
+# %% ../nbs/12_bench.ipynb #0db5e259
 def parity_table(
     rows: list,  # see `reference_parity`
 ) -> str:  # Markdown
