@@ -55,13 +55,13 @@ def original_names(
 PUBLISHED_SIZES = {384: (12, 6), 768: (12, 12), 1024: (24, 16), 1152: (28, 16)}  # width: blocks and heads of DiT-S, B, L, XL
 _SIZED_BY = {"x_embedder.proj.weight": 4, "pos_embed": 3, _LABELS: 2, "final_layer.linear.weight": 2}  # and their dimensions
 
-
+# %% ../nbs/02_checkpoints.ipynb #3b868809
 def _block_numbers(state, pattern=""):
     "The numbers of the blocks that some name belongs to."
     found = (re.match(rf"blocks\.(\d+)\..*{pattern}", name) for name in state)
     return sorted({int(m[1]) for m in found if m})
 
-
+# %% ../nbs/02_checkpoints.ipynb #2bca3417
 def original_config(
     state: dict,  # state dict of an original DiT: name -> tensor
     num_attention_heads: int | None = None,  # None: as published for this width
@@ -117,7 +117,7 @@ def misfits(
     problems = [f"missing {n}" for n in needed if n not in given] + [f"unexpected {n}" for n in given if n not in needed]
     return problems + [f"{n} has shape {shape(given[n])}, needs {shape(needed[n])}" for n in needed if n in given and shape(given[n]) != shape(needed[n])]
 
-
+# %% ../nbs/02_checkpoints.ipynb #005e1634
 def _check_original(state, num_attention_heads):
     "The configuration and the blocks with scales; `ValueError` with every misfit."
     others = [n for n, t in state.items() if not isinstance(t, torch.Tensor)]
@@ -125,13 +125,14 @@ def _check_original(state, num_attention_heads):
     gamma_blocks = _block_numbers(state, r"gamma\d$")
     if any(n not in state for n in _SIZED_BY):  # the sizes cannot be found, the names can still be compared
         known = original_names(1 + max(_block_numbers(state), default=-1), gamma_blocks)
-        problems = [p for p in misfits(dict.fromkeys(state, ()), dict.fromkeys(known, ()))]
+        problems = misfits(dict.fromkeys(state, ()), dict.fromkeys(known, ()))
         raise ValueError(f"this is no state dict of an original DiT: {'; '.join(problems)}")
     config = original_config(state, num_attention_heads)
-    if problems := misfits(state, original_shapes(config, gamma_blocks)): raise ValueError(f"this state dict is no complete DiT of width {config['num_attention_heads'] * config['attention_head_dim']} with {config['num_layers']} blocks: {'; '.join(problems)}")
+    if problems := misfits(state, original_shapes(config, gamma_blocks)):
+        raise ValueError(f"this state dict is no complete DiT of width {state['pos_embed'].shape[2]} with {config['num_layers']} blocks: {'; '.join(problems)}")
     return config, gamma_blocks
 
-# %% ../nbs/02_checkpoints.ipynb #a9e2f4f7
+# %% ../nbs/02_checkpoints.ipynb #9aadfeb2
 def from_original(
     state: dict,  # state dict of an original DiT, with or without gammas
     num_attention_heads: int | None = None,  # None: as published for this width
@@ -147,7 +148,7 @@ def from_original(
         weights.update({n: part.to("cpu", torch.float32, copy=True) for n, part in zip(ours, parts)})
     return config, weights
 
-
+# %% ../nbs/02_checkpoints.ipynb #b72cb916
 def to_original(
     config,  # configuration of the transformer
     weights: dict,  # name -> tensor as `backbone.DiT` names them
@@ -171,7 +172,7 @@ def _check_archive(path):
     except (zipfile.BadZipFile, EOFError, OSError) as e: raise ValueError(f"{path} is damaged: {e}; copy or download it again") from e
     if damaged: raise ValueError(f"{path} is damaged: {damaged} in it has another checksum; copy or download it again")
 
-
+# %% ../nbs/02_checkpoints.ipynb #415f86f5
 def _unpickle(path):
     "What a checkpoint holds: tensors, containers, and the reference's argument record; anything else is refused."
     _check_archive(path)
@@ -184,7 +185,7 @@ def _unpickle(path):
     except (RuntimeError, EOFError, KeyError, IndexError, ValueError, TypeError, AttributeError) as e:
         raise ValueError(f"{path} is no checkpoint, or a damaged one: {str(e).splitlines()[0] if str(e) else type(e).__name__}") from e
 
-
+# %% ../nbs/02_checkpoints.ipynb #e155a1b9
 def read_checkpoint(
     path,  # a .pt file of the original DiT or of the reference implementation
     weights: str = "ema",  # "ema" or "model", where the file holds both
