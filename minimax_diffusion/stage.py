@@ -72,7 +72,7 @@ def read_config(
 def state_digest(
     state: dict,  # name -> tensor, such as a `state_dict`
 ) -> str:  # 64 hexadecimal digits
-    "SHA-256 over the names, shapes and values (in bfloat16) of tensors."
+    "SHA-256 over the names, shapes and values (in bfloat16) of tensors; their order does not count."
     hasher = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         hasher.update(f"{name}{tuple(tensor.shape)}".encode())
