@@ -236,7 +236,7 @@ def _check(latents, batch_size, epochs, lambda_r, lambda_d):
 def _save_adapter(path, parameters, values):
     save_file({n: v.detach().cpu().contiguous() for n, v in zip(parameters, values)}, path)
 
-
+# %% ../nbs/05_finetune.ipynb #5a220c71
 def _train(trainer, stage, steps, checkpoint_every, progress):
     "Run the loop to its end, with checkpoints on the way."
     file, main = stage.folder/"checkpoint.safetensors", trainer.accelerator.is_main_process

@@ -91,7 +91,7 @@ def sample_latents(
         z = sampler.step(output if learned else output[:, :z.shape[1]], t, z, **stochastic).prev_sample
     return z
 
-
+# %% ../nbs/06_sample.ipynb #81d9da13
 def generate(
     backbone,  # a `Backbone`
     labels,  # (N,) labels of the backbone
