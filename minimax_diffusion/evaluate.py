@@ -50,7 +50,7 @@ class Protocol:
     optimizer: str = "sgd"     # "sgd" with momentum 0.9, or "adamw"
     lr: float = 0.01           # at the start
     weight_decay: float = 5e-4 # as the optimizer takes it
-    schedule: str = "steps"    # "steps": x0.2 at 2/3 and 5/6 of the epochs; "cosine": half a quarter wave
+    schedule: str = "steps"    # "steps": x0.2 at 2/3 and 5/6 of the epochs; "cosine": falls along a cosine to half the rate
     min_scale: float = 0.5     # random resized crops keep at least this share of the area
     jitter: float = 0.4        # brightness, contrast, saturation by a factor within 1 +- this
     lighting: float = 0.1      # deviation of the noise along the colours' principal axes

@@ -8,7 +8,6 @@ __all__ = ['PARTS', 'Batch', 'epoch_order', 'draw_batch', 'MinimaxTrainer', 'che
 
 # %% ../nbs/05_finetune.ipynb #4e10bb0b
 import copy
-import json
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from fastcore.basics import patch
 from fastcore.script import call_parse
 from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -26,7 +26,7 @@ from .backbone import apply_difffit, load_backbone
 from .diffusion import noise_schedule, training_loss
 from .latents import LatentCache
 from .memory import MemoryBank, minimax_criteria
-from .stage import Stage, digest, resolve_device, write_atomic, write_json
+from .stage import Stage, digest, write_atomic, write_json
 
 # %% ../nbs/05_finetune.ipynb #b1d2c575
 @dataclass
@@ -39,14 +39,18 @@ class Batch:
     labels: torch.Tensor  # (B,) label of the backbone
     drop: torch.Tensor  # (B,) bool, labels to replace by the null label
 
-    def to(self, device):
+    def to(
+        self,
+        device,  # where to
+    ):  # another `Batch`
         "Move all tensors."
         return Batch(*(x.to(device, non_blocking=True) for x in vars(self).values()))
 
     def __getitem__(self, part):
+        "Some of its images."
         return Batch(*(x[part] for x in vars(self).values()))
 
-
+# %% ../nbs/05_finetune.ipynb #ffca37e9
 @lru_cache(maxsize=2)
 def epoch_order(
     n: int,  # images
@@ -79,8 +83,7 @@ def draw_batch(
 # %% ../nbs/05_finetune.ipynb #5ded16a7
 class MinimaxTrainer:
     "Model, optimiser, memories and moving average of one fine-tuning; `step()` trains on one batch."
-    def __init__(
-        self,
+    def __init__(self,
         latents: LatentCache,  # what to learn from
         backbone,  # a `Backbone`; left as it is
         lambda_r: float = 0.002,  # weight of representativeness
@@ -94,7 +97,7 @@ class MinimaxTrainer:
         mixed_precision: str = "no",  # "no", "bf16" or "fp16"
     ):
         self.latents, self.lambda_r, self.lambda_d = latents, lambda_r, lambda_d
-        self.batch_size, self.label_dropout, self.seed, self.at = batch_size, label_dropout, seed, 0
+        self.batch_size, self.label_dropout, self.seed = batch_size, label_dropout, seed
         AcceleratorState._reset_state()  # another precision than last time is allowed
         self.accelerator = Accelerator(mixed_precision=mixed_precision, cpu=backbone.device.type == "cpu")
         if batch_size % self.accelerator.num_processes: raise ValueError(f"batch_size is {batch_size}, which {self.accelerator.num_processes} processes cannot share equally; choose a multiple")
@@ -106,47 +109,62 @@ class MinimaxTrainer:
         optimizer = torch.optim.AdamW(self.parameters.values(), lr=lr, weight_decay=0, fused=self.device.type == "cuda")
         self.transformer, self.optimizer = self.accelerator.prepare(transformer, optimizer)
         self.real, self.generated = (MemoryBank(len(latents.classes), memory_size, math.prod(latents.latent_shape)).to(self.device) for _ in range(2))
-        self.history = []
+        self.at, self.history = 0, []
 
-    def draw(self) -> Batch:
-        "The next batch, on the device."
-        return draw_batch(self.latents, self.at, self.batch_size, self.label_dropout, self.seed).to(self.device)
+# %% ../nbs/05_finetune.ipynb #c5a4ce0e
+@patch
+def draw(self:MinimaxTrainer) -> Batch:  # on the device
+    "The next batch."
+    return draw_batch(self.latents, self.at, self.batch_size, self.label_dropout, self.seed).to(self.device)
 
-    @property
-    def part(self) -> slice:
-        "This process's part of a batch."
-        n = self.batch_size // self.accelerator.num_processes
-        return slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
 
-    def gather(self, pred):
-        "The predictions of all processes, in order; gradients flow to our own."
-        if self.accelerator.num_processes == 1: return pred
-        everyone = self.accelerator.gather(pred.detach()).clone()
-        everyone[self.part] = pred
-        return everyone
+@patch(as_prop=True)
+def part(self:MinimaxTrainer) -> slice:
+    "This process's part of a batch."
+    n = self.batch_size // self.accelerator.num_processes
+    return slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
 
-    def loss(self, batch):
-        "The loss to minimise, its parts, and the predictions of the whole batch."
-        mine = batch[self.part]
-        terms = training_loss(self.transformer, mine.z0, mine.timesteps, mine.labels, mine.noise, self.schedule, drop=mine.drop)
-        pred = self.gather(terms.pred_z0)
-        representativeness, diversity = minimax_criteria(pred, batch.classes, self.real, self.generated)
-        criteria = self.lambda_r * representativeness + self.lambda_d * diversity
-        total = terms.loss.mean() + self.accelerator.num_processes * criteria  # gradients are averaged over processes
-        return total, torch.stack([terms.mse.mean(), terms.vb.mean(), representativeness, diversity]).detach(), pred.detach()
 
-    def step(self):
-        "Train on the next batch; the parts of its loss go to `history`."
-        batch = self.draw()
-        total, parts, pred = self.loss(batch)
-        self.accelerator.backward(total)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.average(self.ema, [p.detach() for p in self.parameters.values()], None)
-        self.real.push(batch.z0, batch.classes)
-        self.generated.push(pred, batch.classes)
-        self.history.append(self.accelerator.reduce(parts, "mean"))
-        self.at += 1
+@patch
+def gather(
+    self:MinimaxTrainer,
+    pred,  # predictions of this process (B / processes, C, h, w)
+):  # (B, C, h, w)
+    "The predictions of all processes, in order; gradients flow to our own."
+    if self.accelerator.num_processes == 1: return pred
+    everyone = self.accelerator.gather(pred.detach()).clone()
+    everyone[self.part] = pred
+    return everyone
+
+# %% ../nbs/05_finetune.ipynb #d324d35e
+@patch
+def loss(
+    self:MinimaxTrainer,
+    batch: Batch,  # the whole batch, of all processes
+) -> tuple:  # loss (), its four parts (4,), predictions (B, C, h, w)
+    "The loss to minimise, its parts, and the predictions of the whole batch."
+    mine = batch[self.part]
+    terms = training_loss(self.transformer, mine.z0, mine.timesteps, mine.labels, mine.noise, self.schedule, drop=mine.drop)
+    pred = self.gather(terms.pred_z0)
+    representativeness, diversity = minimax_criteria(pred, batch.classes, self.real, self.generated)
+    criteria = self.lambda_r * representativeness + self.lambda_d * diversity
+    total = terms.loss.mean() + self.accelerator.num_processes * criteria  # gradients are averaged over processes
+    return total, torch.stack([terms.mse.mean(), terms.vb.mean(), representativeness, diversity]).detach(), pred.detach()
+
+
+@patch
+def step(self:MinimaxTrainer):
+    "Train on the next batch; the parts of its loss go to `history`."
+    batch = self.draw()
+    total, parts, pred = self.loss(batch)
+    self.accelerator.backward(total)
+    self.optimizer.step()
+    self.optimizer.zero_grad()
+    self.average(self.ema, [p.detach() for p in self.parameters.values()], None)
+    self.real.push(batch.z0, batch.classes)
+    self.generated.push(pred, batch.classes)
+    self.history.append(self.accelerator.reduce(parts, "mean"))
+    self.at += 1
 
 # %% ../nbs/05_finetune.ipynb #8677d8c7
 def checkpoint_state(
@@ -186,6 +204,9 @@ def default_precision(
     if device.type != "cuda": return "no"
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
+# %% ../nbs/05_finetune.ipynb #1d49146c
+PARTS = ("squared error", "variational bound, bits", "representativeness loss", "diversity loss")
+
 
 def plot_history(
     history,  # (steps, 4): mse, vb, representativeness, diversity
@@ -198,14 +219,11 @@ def plot_history(
     smooth = history.T[:, None].unfold(2, window, 1).mean(3)[:, 0]
     figure = Figure(figsize=(9, 2.2), layout="constrained")
     for axis, line, points, title in zip(figure.subplots(1, 4), smooth, history.T, PARTS):
-        axis.plot(points, ".", markersize=1, color="0.8")
+        axis.plot(points, ".", markersize=2, color="0.7")
         axis.plot(range(window - 1, len(history)), line, color="tab:blue")
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("step")
     return figure
-
-
-PARTS = ("squared error", "variational bound, bits", "representativeness loss", "diversity loss")
 
 # %% ../nbs/05_finetune.ipynb #30e18788
 def _check(latents, batch_size, epochs, lambda_r, lambda_d):
@@ -218,7 +236,7 @@ def _check(latents, batch_size, epochs, lambda_r, lambda_d):
 def _save_adapter(path, parameters, values):
     save_file({n: v.detach().cpu().contiguous() for n, v in zip(parameters, values)}, path)
 
-
+# %% ../nbs/05_finetune.ipynb #5a220c71
 def _train(trainer, stage, steps, checkpoint_every, progress):
     "Run the loop to its end, with checkpoints on the way."
     file, main = stage.folder/"checkpoint.safetensors", trainer.accelerator.is_main_process
@@ -229,6 +247,17 @@ def _train(trainer, stage, steps, checkpoint_every, progress):
     trainer.accelerator.wait_for_everyone()
 
 
+def _finish(trainer, stage):
+    "Write the products, drop the checkpoint, and give the folder its name."
+    history, latents = torch.stack(trainer.history).cpu(), trainer.latents
+    _save_adapter(stage.folder/"adapter.safetensors", trainer.parameters, trainer.ema)
+    _save_adapter(stage.folder/"adapter_last.safetensors", trainer.parameters, trainer.parameters.values())
+    write_json(stage.folder/"history.json", {name: [round(x, 6) for x in column] for name, column in zip(("mse", "vb", "representativeness", "diversity"), history.T.tolist())})
+    plot_history(history).savefig(stage.folder/"losses.png", dpi=120)
+    (stage.folder/"checkpoint.safetensors").unlink(missing_ok=True)
+    stage.finish(trainer.device, dataset=latents.name, classes=latents.classes, label_ids=latents.label_ids)
+
+# %% ../nbs/05_finetune.ipynb #5ad647e3
 def finetune(
     latents,  # a `LatentCache`, or the folder of one
     backbone,  # a `Backbone`; left as it is
@@ -263,17 +292,6 @@ def finetune(
     if trainer.accelerator.is_main_process: _finish(trainer, stage)
     trainer.accelerator.wait_for_everyone()
     return stage.out
-
-
-def _finish(trainer, stage):
-    "Write the products, drop the checkpoint, and give the folder its name."
-    history, latents = torch.stack(trainer.history).cpu(), trainer.latents
-    _save_adapter(stage.folder/"adapter.safetensors", trainer.parameters, trainer.ema)
-    _save_adapter(stage.folder/"adapter_last.safetensors", trainer.parameters, trainer.parameters.values())
-    write_json(stage.folder/"history.json", {name: [round(x, 6) for x in column] for name, column in zip(("mse", "vb", "representativeness", "diversity"), history.T.tolist())})
-    plot_history(history).savefig(stage.folder/"losses.png", dpi=120)
-    (stage.folder/"checkpoint.safetensors").unlink(missing_ok=True)
-    stage.finish(trainer.device, dataset=latents.name, classes=latents.classes, label_ids=latents.label_ids)
 
 # %% ../nbs/05_finetune.ipynb #c39690e2
 @call_parse

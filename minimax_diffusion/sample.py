@@ -91,7 +91,7 @@ def sample_latents(
         z = sampler.step(output if learned else output[:, :z.shape[1]], t, z, **stochastic).prev_sample
     return z
 
-
+# %% ../nbs/06_sample.ipynb #81d9da13
 def generate(
     backbone,  # a `Backbone`
     labels,  # (N,) labels of the backbone
@@ -134,7 +134,7 @@ Images drawn by `facebook/DiT-XL-2-256` or a model fine-tuned from it fall under
 ![The first images of each class](gallery.svg)
 """
 
-
+# %% ../nbs/06_sample.ipynb #20881a75
 def _write_card(folder, name, dataset, classes, ipc, config):
     settings = "\n".join(f"| {k} | {v} |" for k, v in config.items() if k != "labels")
     card = CARD.format(ipc=ipc, dataset=dataset, total=ipc * len(classes), num_classes=len(classes), name=name, settings=settings)
@@ -168,7 +168,7 @@ def read_adapter(
     if expected != given: raise ValueError(f"{folder} was made for another backbone (digest {expected[:12]}..., this one has {given[:12]}...); load the one it was fine-tuned from")
     return load_file(Path(folder)/("adapter.safetensors" if weights == "ema" else "adapter_last.safetensors"))
 
-
+# %% ../nbs/06_sample.ipynb #7f53238c
 def _tuned(backbone, state):
     "The backbone with an adapter in it; the original is left as it is."
     if state is None: return backbone
@@ -189,6 +189,16 @@ def _classes(backbone, adapter, classes):
     return {c: known[c] for c in classes or known}, record.get("dataset", backbone.source)
 
 
+def _draw(backbone, folder, labels, ipc, seed, batch_size, progress, settings):
+    "Draw and write the images that are not there yet."
+    todo = [(c, n) for n in range(ipc) for c in labels if not (folder/c/f"{n:05d}.png").exists()]
+    for first in tqdm(range(0, len(todo), batch_size), "sample", disable=not progress):
+        batch = todo[first:first + batch_size]
+        wanted = [labels[c] for c, _ in batch]
+        images = generate(backbone, wanted, **settings, generator=image_generators(wanted, [n for _, n in batch], seed), batch_size=batch_size)
+        for (c, n), image in zip(batch, images): _save_png(image, folder/c/f"{n:05d}.png")
+
+# %% ../nbs/06_sample.ipynb #dc101419
 def sample(
     backbone,  # a `Backbone`; left as it is
     adapter,  # folder written by `finetune`, or None for the plain backbone
@@ -220,16 +230,6 @@ def sample(
     _write_card(stage.folder, Path(out).name, dataset, list(labels), ipc, config)
     return stage.finish(backbone.device, dataset=dataset, classes=list(labels))
 
-
-def _draw(backbone, folder, labels, ipc, seed, batch_size, progress, settings):
-    "Draw and write the images that are not there yet."
-    todo = [(c, n) for n in range(ipc) for c in labels if not (folder/c/f"{n:05d}.png").exists()]
-    for first in tqdm(range(0, len(todo), batch_size), "sample", disable=not progress):
-        batch = todo[first:first + batch_size]
-        wanted = [labels[c] for c, _ in batch]
-        images = generate(backbone, wanted, **settings, generator=image_generators(wanted, [n for _, n in batch], seed), batch_size=batch_size)
-        for (c, n), image in zip(batch, images): _save_png(image, folder/c/f"{n:05d}.png")
-
 # %% ../nbs/06_sample.ipynb #1cec7cc1
 @call_parse
 def minimax_sample(
@@ -239,7 +239,7 @@ def minimax_sample(
     ipc: int = 10,  # images per class
     num_inference_steps: int = 50,  # steps of the sampler
     guidance_scale: float = 4.0,  # 1 turns guidance off
-    guided_channels: int = 3,  # guide the first so many latent channels
+    guided_channels: int = 3,  # guide the first so many latent channels; 4: all
     scheduler: str = None,  # ddpm (the paper's), ddim, dpm++ or euler_a
     weights: str = "ema",  # which of the adapter's weights: ema or last
     seed: int = 0,  # of the noise
@@ -250,4 +250,5 @@ def minimax_sample(
     "Draw the distilled dataset as an image folder."
     folder = sample(load_backbone(backbone, device), None if adapter == "none" else adapter, out, ipc, None, num_inference_steps,
                     guidance_scale, guided_channels, scheduler, weights, seed, batch_size, progress)
-    print(f"The images are in {folder}: look at {folder/'gallery.svg'}; next: minimax_evaluate --distilled {folder}")
+    test = "digits --protocol digits" if read_config(folder)["dataset"] == "digits" else "<folder of real test images>"
+    print(f"The images are in {folder}: look at {folder/'gallery.svg'}; next: minimax_evaluate {folder} --test {test}")
