@@ -20,6 +20,7 @@ from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, AutoencoderTiny, DDPMScheduler, DiTPipeline, DiTTransformer2DModel
 from diffusers.models.embeddings import Timesteps
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from fastcore.basics import patch
 from safetensors import SafetensorError
 from torch import nn
 
@@ -40,7 +41,7 @@ class Gammas(nn.Module):
         self.attn = nn.Parameter(torch.ones(dim))  # on the attention branch
         self.mlp = nn.Parameter(torch.ones(dim))  # on the MLP branch
 
-
+# %% ../nbs/02_backbone.ipynb #349b1621
 def modulate(
     x,  # tokens (N, T, D)
     shift,  # (N, D)
@@ -59,7 +60,7 @@ def _attention(block, x):
     x = attn.to_out[0](F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
     return x if gammas is None else gammas.proj * x
 
-
+# %% ../nbs/02_backbone.ipynb #02aea601
 def _block(block, x, c):
     "One DiT block: tokens (N, T, D), activated conditioning (N, D) -> tokens."
     shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = block.norm1.linear(c)[:, None].chunk(6, dim=-1)
@@ -136,7 +137,7 @@ def faithful(
     transformer.register_to_config(norm_eps=1e-6)
     return transformer
 
-
+# %% ../nbs/02_backbone.ipynb #2520ba93
 def new_transformer(
     **config,  # arguments of diffusers' `DiTTransformer2DModel`
 ) -> DiT:  # freshly initialised, like the original
@@ -162,7 +163,7 @@ def _scale_rows(layer, factor):
     layer.weight.copy_(layer.weight.double() * factor.double()[:, None])
     layer.bias.copy_(layer.bias.double() * factor.double())
 
-
+# %% ../nbs/02_backbone.ipynb #8b3e0e23
 def merge(
     transformer: DiT,  # with or without gammas; left as it is
 ) -> DiT:  # a copy with the gammas multiplied into the weights
@@ -176,7 +177,7 @@ def merge(
         block.gammas = None
     return merged.requires_grad_(False)
 
-
+# %% ../nbs/02_backbone.ipynb #ba378703
 def to_diffusers(
     transformer: DiT,  # with or without gammas
 ) -> DiTTransformer2DModel:  # diffusers' own class, an embedder in every block
@@ -223,7 +224,7 @@ def from_checkpoint(
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
 
-
+# %% ../nbs/02_backbone.ipynb #ed4667c6
 def save_original(
     transformer: DiT,  # with or without gammas
     path,  # the `.pt` file to write
@@ -265,52 +266,60 @@ class Backbone:
             if module is not None: module.to(*args, **kwargs)
         return self
 
-    @torch.no_grad()
-    def encode(
-        self,
-        images,  # uint8 (N, 3, H, W)
-    ) -> tuple:  # posterior mean and standard deviation, both (N, C, h, w), scaled
-        "Encode images to the VAE's posterior, in the transformer's scale."
-        if images.shape[-2:] != (self.image_size,) * 2:
-            raise ValueError(f"images are {images.shape[-2]}x{images.shape[-1]} px, this backbone takes {self.image_size}x{self.image_size}; pass image_size={self.image_size} when loading them")
-        output, (scale, shift) = self.vae.encode(images.to(self.device, self.vae.dtype) / 127.5 - 1), _scale_shift(self.vae)
-        if isinstance(self.vae, AutoencoderTiny): return (output.latents - shift) * scale, torch.zeros_like(output.latents)
-        return (output.latent_dist.mean - shift) * scale, output.latent_dist.std * scale
-
-    @torch.no_grad()
-    def decode(
-        self,
-        latents,  # (N, C, h, w), scaled
-    ):  # float (N, 3, H, W) in [0, 1]
-        "Decode latents to images."
-        vae = self.decoder or self.vae
-        scale, shift = _scale_shift(vae)
-        images = vae.decode(latents.to(vae.dtype) / scale + shift).sample
-        return (images.float() / 2 + 0.5).clamp(0, 1)
-
-    def digest(self) -> str:
-        "SHA-256 of the transformer's weights as a plain DiT: the same however it was loaded."
-        return state_digest({k: v for k, v in self.transformer.state_dict().items() if ".gammas." not in k})
-
-    def save(
-        self,
-        path,  # folder to write
-        dtype=None,  # cast the weights, e.g. torch.float16
-    ) -> Path:  # the folder
-        "Save as a pipeline folder (gammas merged) that `diffusers.DiTPipeline.from_pretrained` loads."
-        path, partial = Path(path), Path(f"{path}.partial")
-        if path.exists(): raise FileExistsError(f"{path} exists already; choose another folder, or remove it")
-        vae = copy.deepcopy(self.decoder or self.vae)
-        scheduler = ddpm_scheduler(self.scheduler.config, variance_type="fixed_small")  # diffusers' pipeline drops the learned variance
-        pipeline = DiTPipeline(to_diffusers(self.transformer).to(dtype), vae.to(dtype), scheduler)
-        pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
-        pipeline.save_pretrained(partial)
-        return partial.rename(path)
-
-
+# %% ../nbs/02_backbone.ipynb #0fea9d86
 def _scale_shift(vae):
     "A VAE's latent scale and shift."
     return vae.config.get("scaling_factor", 1.0), vae.config.get("shift_factor", None) or 0.0
+
+# %% ../nbs/02_backbone.ipynb #fd05a290
+@patch
+@torch.no_grad()
+def encode(
+    self: Backbone,
+    images,  # uint8 (N, 3, H, W)
+) -> tuple:  # posterior mean and standard deviation, both (N, C, h, w), scaled
+    "Encode images to the VAE's posterior, in the transformer's scale."
+    if images.shape[-2:] != (self.image_size,) * 2:
+        raise ValueError(f"images are {images.shape[-2]}x{images.shape[-1]} px, this backbone takes {self.image_size}x{self.image_size}; pass image_size={self.image_size} when loading them")
+    output, (scale, shift) = self.vae.encode(images.to(self.device, self.vae.dtype) / 127.5 - 1), _scale_shift(self.vae)
+    if isinstance(self.vae, AutoencoderTiny): return (output.latents - shift) * scale, torch.zeros_like(output.latents)
+    return (output.latent_dist.mean - shift) * scale, output.latent_dist.std * scale
+
+# %% ../nbs/02_backbone.ipynb #74f51577
+@patch
+@torch.no_grad()
+def decode(
+    self: Backbone,
+    latents,  # (N, C, h, w), scaled
+):  # float (N, 3, H, W) in [0, 1]
+    "Decode latents to images."
+    vae = self.decoder or self.vae
+    scale, shift = _scale_shift(vae)
+    images = vae.decode(latents.to(vae.dtype) / scale + shift).sample
+    return (images.float() / 2 + 0.5).clamp(0, 1)
+
+# %% ../nbs/02_backbone.ipynb #59cf772b
+@patch
+def digest(self: Backbone) -> str:
+    "SHA-256 of the transformer's weights as a plain DiT: the same however it was loaded."
+    return state_digest({k: v for k, v in self.transformer.state_dict().items() if ".gammas." not in k})
+
+# %% ../nbs/02_backbone.ipynb #a5b5bbb4
+@patch
+def save(
+    self: Backbone,
+    path,  # folder to write
+    dtype=None,  # cast the weights, e.g. torch.float16
+) -> Path:  # the folder
+    "Save as a pipeline folder (gammas merged) that `diffusers.DiTPipeline.from_pretrained` loads."
+    path, partial = Path(path), Path(f"{path}.partial")
+    if path.exists(): raise FileExistsError(f"{path} exists already; choose another folder, or remove it")
+    vae = copy.deepcopy(self.decoder or self.vae)
+    scheduler = ddpm_scheduler(self.scheduler.config, variance_type="fixed_small")  # diffusers' pipeline drops the learned variance
+    pipeline = DiTPipeline(to_diffusers(self.transformer).to(dtype), vae.to(dtype), scheduler)
+    pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
+    pipeline.save_pretrained(partial)
+    return partial.rename(path)
 
 # %% ../nbs/02_backbone.ipynb #2f45fd5d
 PAPER_VAES = ("stabilityai/sd-vae-ft-ema", "stabilityai/sd-vae-ft-mse")  # to encode with, to decode with
@@ -328,13 +337,14 @@ def ddpm_scheduler(
 def _find(source):
     "A local pipeline folder, a `.pt` file, or a Hub id."
     if str(source) == "digits": return files("minimax_diffusion")/"digits_backbone"
+    if not str(source): raise ValueError("this dataset has no diffusion model of its own; pass backbone=, a pipeline folder or Hub id of one trained at its size")
     path = Path(source)
     if (path/"model_index.json").is_file() or path.is_file(): return path
     if path.exists(): raise ValueError(f"{path} is no pipeline folder (it has no model_index.json); pass a folder written by Backbone.save or a DiTPipeline, or a .pt file")
     if str(source).count("/") == 1 and not str(source).startswith((".", "/")): return str(source)
     raise FileNotFoundError(f"no such backbone: {source}; pass 'digits', a pipeline folder, a .pt file, or a Hub id such as 'facebook/DiT-XL-2-256'")
 
-
+# %% ../nbs/02_backbone.ipynb #c0ad01e5
 def _model_index(source):
     "The pipeline's own description, with the names of its labels."
     if isinstance(source, str): return DiTPipeline.load_config(source)
@@ -354,7 +364,7 @@ def _from_pipeline(where):
     scheduler = ddpm_scheduler(DDPMScheduler.load_config(str(where), subfolder="scheduler"))
     return transformer, scheduler, {int(k): v for k, v in _model_index(where).get("id2label", {}).items()}
 
-
+# %% ../nbs/02_backbone.ipynb #12e9df0b
 def _from_file(where, weights):
     "The same of a `.pt` file; a table of 1000 labels is ImageNet's, named by WordNet ids."
     transformer = from_checkpoint(where, weights)
@@ -370,7 +380,7 @@ def _check_fit(transformer, vaes):
     if len({len(vae.config.block_out_channels) for vae in vaes if vae is not None}) > 1:
         raise ValueError("the two VAEs shrink images by different factors; pass a pair for the same latents")
 
-
+# %% ../nbs/02_backbone.ipynb #24f69ba8
 def load_backbone(
     source="digits",  # "digits", a pipeline folder, a Hub id, or a `.pt` file of the original DiT or of the reference implementation
     device=None,  # None: CUDA where there is one, else CPU

@@ -60,7 +60,7 @@ def epoch_order(
     "The order in which one pass visits the images."
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
-
+# %% ../nbs/05_finetune.ipynb #e24ea2f4
 def draw_batch(
     latents: LatentCache,  # where to read
     step: int,  # number of the step, from 0
@@ -117,14 +117,14 @@ def draw(self:MinimaxTrainer) -> Batch:  # on the device
     "The next batch."
     return draw_batch(self.latents, self.at, self.batch_size, self.label_dropout, self.seed).to(self.device)
 
-
+# %% ../nbs/05_finetune.ipynb #303e4703
 @patch(as_prop=True)
 def part(self:MinimaxTrainer) -> slice:
     "This process's part of a batch."
     n = self.batch_size // self.accelerator.num_processes
     return slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
 
-
+# %% ../nbs/05_finetune.ipynb #0c3275cf
 @patch
 def gather(
     self:MinimaxTrainer,
@@ -151,7 +151,7 @@ def loss(
     total = terms.loss.mean() + self.accelerator.num_processes * criteria  # gradients are averaged over processes
     return total, torch.stack([terms.mse.mean(), terms.vb.mean(), representativeness, diversity]).detach(), pred.detach()
 
-
+# %% ../nbs/05_finetune.ipynb #e72613a3
 @patch
 def step(self:MinimaxTrainer):
     "Train on the next batch; the parts of its loss go to `history`."
@@ -179,7 +179,7 @@ def checkpoint_state(
     if trainer.accelerator.scaler is not None: state["scale"] = torch.tensor(trainer.accelerator.scaler.get_scale())
     return {k: v.cpu().contiguous() for k, v in state.items()}
 
-
+# %% ../nbs/05_finetune.ipynb #4cf04494
 @torch.no_grad()
 def restore_checkpoint(
     trainer: MinimaxTrainer,  # freshly made with the same settings
@@ -207,7 +207,7 @@ def default_precision(
 # %% ../nbs/05_finetune.ipynb #1d49146c
 PARTS = ("squared error", "variational bound, bits", "representativeness loss", "diversity loss")
 
-
+# %% ../nbs/05_finetune.ipynb #ec58aab7
 def plot_history(
     history,  # (steps, 4): mse, vb, representativeness, diversity
     window: int = 50,  # steps averaged for the line
@@ -246,7 +246,7 @@ def _train(trainer, stage, steps, checkpoint_every, progress):
         if (step + 1) % checkpoint_every == 0 and main: write_atomic(file, lambda path: save_file(checkpoint_state(trainer), path))
     trainer.accelerator.wait_for_everyone()
 
-
+# %% ../nbs/05_finetune.ipynb #db674a9c
 def _finish(trainer, stage):
     "Write the products, drop the checkpoint, and give the folder its name."
     history, latents = torch.stack(trainer.history).cpu(), trainer.latents

@@ -96,7 +96,7 @@ def _encode_shard(loader, backbone, mirror, dtype, bar):
         bar.update(len(batch))
     return {kind: torch.cat(x).contiguous() for kind, x in zip(("mean", "std"), zip(*parts))}
 
-
+# %% ../nbs/01_latents.ipynb #f735e475
 def encode_latents(
     images,  # an `ImageDataset`
     backbone,  # its VAE encodes

@@ -188,7 +188,7 @@ def _classes(backbone, adapter, classes):
     if unknown := [c for c in classes or [] if c not in known]: raise ValueError(f"unknown classes {', '.join(unknown)}; choose among {', '.join(map(str, list(known)[:20]))}")
     return {c: known[c] for c in classes or known}, record.get("dataset", backbone.source)
 
-
+# %% ../nbs/06_sample.ipynb #8e8d62eb
 def _draw(backbone, folder, labels, ipc, seed, batch_size, progress, settings):
     "Draw and write the images that are not there yet."
     todo = [(c, n) for n in range(ipc) for c in labels if not (folder/c/f"{n:05d}.png").exists()]

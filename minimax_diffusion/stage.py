@@ -47,7 +47,7 @@ def folder_digest(
         _sha256(file, hasher)
     return hasher.hexdigest()
 
-
+# %% ../nbs/00_stage.ipynb #2a5fe842
 def digest(
     path,  # a file, a finished stage folder, or any folder
 ) -> str:  # 64 hexadecimal digits
@@ -59,7 +59,7 @@ def digest(
     _sha256(path, hasher)
     return hasher.hexdigest()
 
-
+# %% ../nbs/00_stage.ipynb #55086ff3
 def read_config(
     folder,  # a stage folder
 ) -> dict:  # its record, {} where there is none
@@ -93,7 +93,7 @@ def write_atomic(
         os.replace(temporary, path)
     finally: temporary.unlink(missing_ok=True)
 
-
+# %% ../nbs/00_stage.ipynb #dcbbfc66
 def write_json(
     path,  # the file to write
     value,  # anything `json` takes
