@@ -356,7 +356,7 @@ def _aerial(name, archive):
 BENCHMARKS = {
     "digits": Benchmark(32, "digits", tuple("0123456789"), mirror=False, settings=dict(
         finetune=dict(lambda_r=0.02, lambda_d=0.08, ema_decay=0.998), sample=dict(guidance_scale=2.0), evaluate=dict(protocol="digits"))),
-    "folder": Benchmark(256, "facebook/DiT-XL-2-256", how_to_get="pass root=, a folder holding <class>/<image>, or train/<class>/<image> and val/<class>/<image>"),
+    "folder": Benchmark(256, _DIT, how_to_get="pass root=, a folder holding <class>/<image>, or train/<class>/<image> and val/<class>/<image>"),
     **{name: _imagenet(name) for name in ("imagewoof", "imagenette", "imageidc", "imagenet100")},
     "imagenet1k": _imagenet("imagenet1k", {"evaluate": {"protocol": "soft"}}),
     "cifar10": _cifar("cifar10"),

@@ -8,7 +8,6 @@ __all__ = ['REAL', 'PAGE', 'save_pipeline', 'plot_run', 'distill', 'minimax_dist
 # %% ../nbs/11_distill.ipynb #70286876
 import copy
 import json
-import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +19,7 @@ from fastcore.script import call_parse
 from .backbone import load_adapter, load_backbone
 from .coresets import coreset
 from .data import get_benchmark, image_folder, load_dataset, subset, to_tensors
-from .evaluate import evaluate, plot_report
+from .evaluate import evaluate
 from .finetune import PARTS, finetune
 from .latents import encode_latents, with_labels
 from .metrics import classwise
@@ -50,7 +49,7 @@ def _metrics(methods, backbone, latents):
     if k < 1: return {}
     return {name: classwise(_features(d, backbone), d.targets, real, latents.targets, k).mean() for name, d in methods.items()}
 
-
+# %% ../nbs/11_distill.ipynb #9e16a5b7
 @contextmanager
 def _timed(seconds, stage):
     "Add the time that a stage takes to `seconds`."
@@ -69,6 +68,14 @@ def save_pipeline(
     tuned = replace(backbone, transformer=copy.deepcopy(backbone.transformer))
     return load_adapter(tuned, read_adapter(adapter, backbone)).save(out)
 
+# %% ../nbs/11_distill.ipynb #082f50fa
+def _generated(model, adapter, out, train, latents, draw):
+    "Samples of the plain and of the fine-tuned model, as datasets; the merged model is saved beside them."
+    labels = dict(zip(train.classes, latents.label_ids))
+    folders = {"DiT": sample(model, None, out/"dit", classes=labels, **draw), "Minimax": sample(model, adapter, out/"distilled", classes=labels, **draw)}
+    save_pipeline(model, adapter, out/"pipeline")
+    return {name: image_folder(folder, train.image_size, train.classes) for name, folder in folders.items()}
+
 # %% ../nbs/11_distill.ipynb #869bb9d1
 def _in_turn(targets):
     "Indices that visit the classes in turn: the first of each, then the second of each, ..."
@@ -84,7 +91,7 @@ def _strip(figure, title, dataset, columns=20):
         axis.imshow(dataset[i][0].permute(1, 2, 0))
     for axis in figure.axes: axis.axis("off")
 
-
+# %% ../nbs/11_distill.ipynb #7c86794c
 def _curves(figure, adapter):
     "The parts of the loss, smoothed."
     history = json.loads((Path(adapter)/"history.json").read_text())
@@ -94,7 +101,7 @@ def _curves(figure, adapter):
         axis.set_title(title, fontsize=8)
         axis.tick_params(labelsize=7)
 
-
+# %% ../nbs/11_distill.ipynb #d2a2ddb3
 def _bars(figure, report):
     "Accuracy of every method and network, with the deviation of the runs."
     axis, methods = figure.subplots(), report.methods
@@ -105,7 +112,7 @@ def _bars(figure, report):
     axis.set(xticks=range(len(report.networks)), xticklabels=report.networks, ylabel="test accuracy, %, last epoch", ylim=(max(0, low - 5), 100))
     axis.legend(fontsize=7, ncols=len(methods), loc="upper center", bbox_to_anchor=(0.5, 1.15), frameon=False)
 
-
+# %% ../nbs/11_distill.ipynb #8a3703a4
 def plot_run(
     methods: dict,  # method -> `ImageDataset`
     adapter,  # folder written by `finetune`
@@ -147,7 +154,7 @@ Device {device}, seed {seed}, protocol `{protocol}`. Everything in numbers: `eva
 Images: `distilled/`. For `diffusers.DiTPipeline.from_pretrained`: `pipeline/`.
 """
 
-
+# %% ../nbs/11_distill.ipynb #3724d2eb
 def _table(rows, corner):
     "A dictionary of dictionaries as Markdown."
     if not rows: return "Not taken: they need at least two real images of every class."
@@ -178,7 +185,7 @@ def _check_ipc(ipc, train):
     few = {c: n for c, n in zip(train.classes, train.counts) if n < ipc}
     if few: raise ValueError(f"ipc is {ipc}, but there are fewer training images of " + ", ".join(f"{c} ({n})" for c, n in few.items()) + "; lower ipc or add images")
 
-
+# %% ../nbs/11_distill.ipynb #f110ca36
 def distill(
     dataset: str = "digits",  # name of a benchmark, or "folder"
     out="runs/digits",  # the run's folder
@@ -205,14 +212,10 @@ def distill(
     with _timed(seconds, "encode"): latents = encode_latents(train, model, out/"latents", progress=progress)
     with _timed(seconds, "fine-tune"):
         adapter = finetune(latents, model, out/"adapter", seed=seed, progress=progress, **_settings(benchmark, "finetune", finetune_settings))
-    with _timed(seconds, "sample"):
-        draw = dict(ipc=ipc, classes=dict(zip(train.classes, latents.label_ids)), seed=seed, progress=progress, **_settings(benchmark, "sample", sample_settings))
-        folders = {"DiT": sample(model, None, out/"dit", **draw), "Minimax": sample(model, adapter, out/"distilled", **draw)}
-    save_pipeline(model, adapter, out/"pipeline")
-    methods = _baselines(train, latents, ipc, seed) | {name: image_folder(folder, train.image_size, train.classes) for name, folder in folders.items()}
-    options = _settings(benchmark, "evaluate", evaluate_settings)
-    metrics = _metrics(methods, model, latents)
-    report = evaluate(methods, test, out/"evaluation", repeats=repeats, seed=seed, device=device, metrics=metrics, seconds=seconds, progress=progress, **options)
+    draw = dict(ipc=ipc, seed=seed, progress=progress, **_settings(benchmark, "sample", sample_settings))
+    with _timed(seconds, "sample"): methods = _baselines(train, latents, ipc, seed) | _generated(model, adapter, out, train, latents, draw)
+    report = evaluate(methods, test, out/"evaluation", repeats=repeats, seed=seed, device=device, metrics=_metrics(methods, model, latents),
+                      seconds=seconds, progress=progress, **_settings(benchmark, "evaluate", evaluate_settings))
     _write_page(out, report, methods, adapter)
     return report
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import torch
+from fastcore.basics import patch
 from fastcore.script import call_parse
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, Subset
@@ -59,19 +60,25 @@ class LatentCache:
         picks = list(zip((rows // self.shard_size).tolist(), (rows % self.shard_size).tolist(), views.tolist()))
         return tuple(torch.stack([self.shards[s][kind][i, v] for s, i, v in picks]).float() for kind in ("mean", "std"))
 
-    def sample(
-        self,
-        rows,  # (n,) indices of images
-        generator=None,  # torch generator, on the CPU
-    ):  # float32 (n, C, h, w)
-        "A fresh latent of each image: a random view, then a sample of its posterior."
-        views = torch.randint(self.views, (len(rows),), generator=generator)
-        mean, std = self.posterior(rows, views)
-        return mean + std * torch.randn(mean.shape, generator=generator)
+# %% ../nbs/01_latents.ipynb #e3a4b5c6
+@patch
+def sample(
+    self: LatentCache,
+    rows,  # (n,) indices of images
+    generator=None,  # torch generator, on the CPU
+):  # float32 (n, C, h, w)
+    "A fresh latent of each image: a random view, then a sample of its posterior."
+    views = torch.randint(self.views, (len(rows),), generator=generator)
+    mean, std = self.posterior(rows, views)
+    return mean + std * torch.randn(mean.shape, generator=generator)
 
-    def means(self):
-        "The posterior means of all images themselves, float32 (N, C, h, w)."
-        return torch.cat([shard["mean"][:, 0] for shard in self.shards]).float()
+
+@patch
+def means(
+    self: LatentCache,
+):  # float32 (N, C, h, w)
+    "The posterior means of all images, without their mirror images."
+    return torch.cat([shard["mean"][:, 0] for shard in self.shards]).float()
 
 # %% ../nbs/01_latents.ipynb #dba4f91f
 def _loader(images, first, last, batch_size, workers):

@@ -45,7 +45,7 @@ def digits_vae() -> AutoencoderKL:
     return AutoencoderKL(block_out_channels=(16, 32, 64), norm_num_groups=8, layers_per_block=1, sample_size=32, mid_block_add_attention=False,
                          down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3)
 
-
+# %% ../nbs/13_pretrain.ipynb #aebd4249
 def vae_loss(
     vae: AutoencoderKL,  # in training
     x,  # images (N, 3, H, W), -1 to 1
@@ -64,7 +64,7 @@ def _optimiser(model, lr, steps):
     optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0)
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.05)
 
-
+# %% ../nbs/13_pretrain.ipynb #e0f666ce
 def _step(model, optimiser, schedule, loss):
     optimiser.zero_grad()
     loss.backward()
@@ -72,7 +72,7 @@ def _step(model, optimiser, schedule, loss):
     optimiser.step()
     schedule.step()
 
-
+# %% ../nbs/13_pretrain.ipynb #9d7ee455
 def train_vae(
     images,  # uint8 (N, 3, H, W)
     steps: int = 1000,  # optimiser steps
@@ -114,7 +114,7 @@ def digits_transformer():
     "A small DiT over 4x8x8 latents."
     return new_transformer(num_attention_heads=4, attention_head_dim=32, num_layers=4, in_channels=4, out_channels=8, sample_size=8, patch_size=2, norm_eps=1e-6)
 
-
+# %% ../nbs/13_pretrain.ipynb #2b2d62c6
 def train_transformer(
     mean,  # latent means (N, 4, 8, 8), scaled
     std,  # latent deviations, same shape
@@ -167,7 +167,7 @@ def pretrain(
     Backbone(transformer, vae, ddpm_scheduler(), dict(enumerate(train.classes))).save(stage.folder/"pipeline", torch.float16)
     return stage.finish()
 
-
+# %% ../nbs/13_pretrain.ipynb #6cd8681e
 @call_parse
 def minimax_pretrain(
     out: str = "runs/digits_backbone",  # folder to write

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from fastcore.basics import patch
 
 # %% ../nbs/00_stage.ipynb #d54b86f4
 def resolve_device(
@@ -72,7 +73,7 @@ def read_config(
 def state_digest(
     state: dict,  # name -> tensor, such as a `state_dict`
 ) -> str:  # 64 hexadecimal digits
-    "SHA-256 over the names, shapes and values (in bfloat16) of tensors."
+    "SHA-256 over the names, shapes and values (in bfloat16) of tensors; their order does not count."
     hasher = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         hasher.update(f"{name}{tuple(tensor.shape)}".encode())
@@ -166,15 +167,17 @@ class Stage:
         "Where the files are now."
         return self.out if self.complete else self.partial
 
-    def finish(
-        self,
-        device=None,  # device to record
-        **summary,  # further facts for `config.json`
-    ) -> Path:  # the finished folder
-        "Record versions and the product's digest, then give the folder its final name."
-        record = {"stage": self.name, "config": self.config, **_plain(summary), "environment": environment(device)}
-        write_json(self.partial/"config.json", {**record, "digest": folder_digest(self.partial)})
-        if self.out.exists(): self.out.rmdir()
-        os.replace(self.partial, self.out)
-        self.complete = True
-        return self.out
+# %% ../nbs/00_stage.ipynb #f1a2b3c4
+@patch
+def finish(
+    self: Stage,
+    device=None,  # device to record
+    **summary,  # further facts for `config.json`
+) -> Path:  # the finished folder
+    "Record versions and the product's digest, then give the folder its final name."
+    record = {"stage": self.name, "config": self.config, **_plain(summary), "environment": environment(device)}
+    write_json(self.partial/"config.json", {**record, "digest": folder_digest(self.partial)})
+    if self.out.exists(): self.out.rmdir()
+    os.replace(self.partial, self.out)
+    self.complete = True
+    return self.out
