@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from fastcore.basics import patch
 from fastcore.script import call_parse
@@ -283,7 +283,8 @@ def finetune(
     steps = min(len(latents) // batch_size * epochs, max_steps or 10**9)
     settings = dict(lambda_r=lambda_r, lambda_d=lambda_d, memory_size=memory_size, lr=lr, batch_size=batch_size, label_dropout=label_dropout, ema_decay=ema_decay, seed=seed)
     settings["mixed_precision"] = mixed_precision or default_precision(backbone.device)
-    stage = Stage(out, "finetune", dict(steps=steps, **settings), dict(latents=digest(latents.path), backbone=backbone.digest()))
+    with PartialState(cpu=backbone.device.type == "cpu").main_process_first():
+        stage = Stage(out, "finetune", dict(steps=steps, **settings), dict(latents=digest(latents.path), backbone=backbone.digest()))
     if stage.complete: return stage.out
     if backbone.device.type == "cuda": torch.set_float32_matmul_precision("high")  # TF32, as the reference
     trainer = MinimaxTrainer(latents, backbone, **settings)
