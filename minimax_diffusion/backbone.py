@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PAPER_VAES', 'Gammas', 'modulate', 'DiT', 'faithful', 'new_transformer', 'merge', 'to_diffusers', 'apply_difffit',
-           'trained_parameters', 'Backbone', 'ddpm_scheduler', 'load_backbone', 'load_adapter']
+           'trained_parameters', 'from_checkpoint', 'save_original', 'Backbone', 'ddpm_scheduler', 'load_backbone',
+           'load_adapter']
 
 # %% ../nbs/02_backbone.ipynb #4c61efc9
 import copy
-import hashlib
 import json
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -16,13 +16,17 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, DDPMScheduler, DiTPipeline, DiTTransformer2DModel
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKL, AutoencoderTiny, DDPMScheduler, DiTPipeline, DiTTransformer2DModel
 from diffusers.models.embeddings import Timesteps
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from fastcore.basics import patch
 from safetensors import SafetensorError
 from torch import nn
 
-from .stage import resolve_device
+from .checkpoints import from_original, misfits, read_checkpoint, to_original, write_checkpoint
+from .data import class_list
+from .stage import resolve_device, state_digest
 
 # %% ../nbs/02_backbone.ipynb #cf645bc1
 class Gammas(nn.Module):
@@ -37,7 +41,7 @@ class Gammas(nn.Module):
         self.attn = nn.Parameter(torch.ones(dim))  # on the attention branch
         self.mlp = nn.Parameter(torch.ones(dim))  # on the MLP branch
 
-
+# %% ../nbs/02_backbone.ipynb #349b1621
 def modulate(
     x,  # tokens (N, T, D)
     shift,  # (N, D)
@@ -56,7 +60,7 @@ def _attention(block, x):
     x = attn.to_out[0](F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
     return x if gammas is None else gammas.proj * x
 
-
+# %% ../nbs/02_backbone.ipynb #02aea601
 def _block(block, x, c):
     "One DiT block: tokens (N, T, D), activated conditioning (N, D) -> tokens."
     shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = block.norm1.linear(c)[:, None].chunk(6, dim=-1)
@@ -133,7 +137,7 @@ def faithful(
     transformer.register_to_config(norm_eps=1e-6)
     return transformer
 
-
+# %% ../nbs/02_backbone.ipynb #2520ba93
 def new_transformer(
     **config,  # arguments of diffusers' `DiTTransformer2DModel`
 ) -> DiT:  # freshly initialised, like the original
@@ -159,7 +163,7 @@ def _scale_rows(layer, factor):
     layer.weight.copy_(layer.weight.double() * factor.double()[:, None])
     layer.bias.copy_(layer.bias.double() * factor.double())
 
-
+# %% ../nbs/02_backbone.ipynb #8b3e0e23
 def merge(
     transformer: DiT,  # with or without gammas; left as it is
 ) -> DiT:  # a copy with the gammas multiplied into the weights
@@ -173,7 +177,7 @@ def merge(
         block.gammas = None
     return merged.requires_grad_(False)
 
-
+# %% ../nbs/02_backbone.ipynb #ba378703
 def to_diffusers(
     transformer: DiT,  # with or without gammas
 ) -> DiTTransformer2DModel:  # diffusers' own class, an embedder in every block
@@ -204,12 +208,37 @@ def trained_parameters(
     "The parameters that are open for training."
     return {name: p for name, p in transformer.named_parameters() if p.requires_grad}
 
+# %% ../nbs/02_backbone.ipynb #e2ed97ec
+def from_checkpoint(
+    source,  # a `.pt` file, or an original state dict
+    weights: str = "ema",  # "ema" or "model", where the file holds both
+    num_attention_heads: int | None = None,  # None: as published for the width
+) -> DiT:  # float32, frozen, in evaluation mode; with gammas where the file has some
+    "Load a transformer from a checkpoint of the original DiT or of the reference implementation."
+    config, tensors = from_original(source if isinstance(source, dict) else read_checkpoint(source, weights), num_attention_heads)
+    with init_empty_weights(): model = DiTTransformer2DModel(**config)
+    for block in model.transformer_blocks: block.norm1.emb = model.transformer_blocks[0].norm1.emb
+    model = faithful(model)
+    for i in {int(name.split(".")[1]) for name in tensors if ".gammas." in name}:
+        model.transformer_blocks[i].gammas = Gammas(model.inner_dim)
+    model.load_state_dict(tensors, assign=True)
+    return model.eval().requires_grad_(False)
+
+# %% ../nbs/02_backbone.ipynb #ed4667c6
+def save_original(
+    transformer: DiT,  # with or without gammas
+    path,  # the `.pt` file to write
+) -> Path:  # the file
+    "Save as an original DiT state dict, gammas merged."
+    merged = merge(transformer)
+    return write_checkpoint(to_original(merged.config, merged.state_dict()), path)
+
 # %% ../nbs/02_backbone.ipynb #7314651f
 @dataclass
 class Backbone:
     "A latent diffusion model: transformer, VAE, scheduler, and the names of its labels."
     transformer: DiT  # predicts noise and variance
-    vae: AutoencoderKL  # encodes images, and decodes latents unless `decoder` is given
+    vae: AutoencoderKL | AutoencoderTiny  # encodes images, and decodes latents unless `decoder` is given
     scheduler: DDPMScheduler  # the noise schedule it was trained with
     id2label: dict = field(default_factory=dict)  # label number -> name
     decoder: nn.Module | None = None  # another VAE to decode with
@@ -237,57 +266,60 @@ class Backbone:
             if module is not None: module.to(*args, **kwargs)
         return self
 
-    @torch.no_grad()
-    def encode(
-        self,
-        images,  # uint8 (N, 3, H, W)
-    ) -> tuple:  # posterior mean and standard deviation, both (N, C, h, w), scaled
-        "Encode images to the VAE's posterior, in the transformer's scale."
-        if images.shape[-2:] != (self.image_size,) * 2:
-            raise ValueError(f"images are {images.shape[-2]}x{images.shape[-1]} px, this backbone takes {self.image_size}x{self.image_size}; pass image_size={self.image_size} when loading them")
-        posterior = self.vae.encode(images.to(self.device, self.vae.dtype) / 127.5 - 1).latent_dist
-        scale, shift = _scale_shift(self.vae)
-        return (posterior.mean - shift) * scale, posterior.std * scale
-
-    @torch.no_grad()
-    def decode(
-        self,
-        latents,  # (N, C, h, w), scaled
-    ):  # float (N, 3, H, W) in [0, 1]
-        "Decode latents to images."
-        vae = self.decoder or self.vae
-        scale, shift = _scale_shift(vae)
-        images = vae.decode(latents.to(vae.dtype) / scale + shift).sample
-        return (images.float() / 2 + 0.5).clamp(0, 1)
-
-    def digest(self) -> str:
-        "SHA-256 of the transformer's weights as a plain DiT, in bfloat16: the same however it was loaded."
-        hasher = hashlib.sha256()
-        for name, tensor in sorted(self.transformer.state_dict().items()):
-            if ".gammas." in name: continue
-            hasher.update(name.encode() + str(tuple(tensor.shape)).encode())
-            hasher.update(tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
-        return hasher.hexdigest()
-
-    def save(
-        self,
-        path,  # folder to write
-        dtype=None,  # cast the weights, e.g. torch.float16
-    ) -> Path:  # the folder
-        "Save as a pipeline folder (gammas merged) that `diffusers.DiTPipeline.from_pretrained` loads."
-        path, partial = Path(path), Path(f"{path}.partial")
-        if path.exists(): raise FileExistsError(f"{path} exists already; choose another folder, or remove it")
-        vae = copy.deepcopy(self.decoder or self.vae)
-        scheduler = ddpm_scheduler(self.scheduler.config, variance_type="fixed_small")  # diffusers' pipeline drops the learned variance
-        pipeline = DiTPipeline(to_diffusers(self.transformer).to(dtype), vae.to(dtype), scheduler)
-        pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
-        pipeline.save_pretrained(partial)
-        return partial.rename(path)
-
-
+# %% ../nbs/02_backbone.ipynb #0fea9d86
 def _scale_shift(vae):
     "A VAE's latent scale and shift."
     return vae.config.get("scaling_factor", 1.0), vae.config.get("shift_factor", None) or 0.0
+
+# %% ../nbs/02_backbone.ipynb #fd05a290
+@patch
+@torch.no_grad()
+def encode(
+    self: Backbone,
+    images,  # uint8 (N, 3, H, W)
+) -> tuple:  # posterior mean and standard deviation, both (N, C, h, w), scaled
+    "Encode images to the VAE's posterior, in the transformer's scale."
+    if images.shape[-2:] != (self.image_size,) * 2:
+        raise ValueError(f"images are {images.shape[-2]}x{images.shape[-1]} px, this backbone takes {self.image_size}x{self.image_size}; pass image_size={self.image_size} when loading them")
+    output, (scale, shift) = self.vae.encode(images.to(self.device, self.vae.dtype) / 127.5 - 1), _scale_shift(self.vae)
+    if isinstance(self.vae, AutoencoderTiny): return (output.latents - shift) * scale, torch.zeros_like(output.latents)
+    return (output.latent_dist.mean - shift) * scale, output.latent_dist.std * scale
+
+# %% ../nbs/02_backbone.ipynb #74f51577
+@patch
+@torch.no_grad()
+def decode(
+    self: Backbone,
+    latents,  # (N, C, h, w), scaled
+):  # float (N, 3, H, W) in [0, 1]
+    "Decode latents to images."
+    vae = self.decoder or self.vae
+    scale, shift = _scale_shift(vae)
+    images = vae.decode(latents.to(vae.dtype) / scale + shift).sample
+    return (images.float() / 2 + 0.5).clamp(0, 1)
+
+# %% ../nbs/02_backbone.ipynb #59cf772b
+@patch
+def digest(self: Backbone) -> str:
+    "SHA-256 of the transformer's weights as a plain DiT: the same however it was loaded."
+    return state_digest({k: v for k, v in self.transformer.state_dict().items() if ".gammas." not in k})
+
+# %% ../nbs/02_backbone.ipynb #a5b5bbb4
+@patch
+def save(
+    self: Backbone,
+    path,  # folder to write
+    dtype=None,  # cast the weights, e.g. torch.float16
+) -> Path:  # the folder
+    "Save as a pipeline folder (gammas merged) that `diffusers.DiTPipeline.from_pretrained` loads."
+    path, partial = Path(path), Path(f"{path}.partial")
+    if path.exists(): raise FileExistsError(f"{path} exists already; choose another folder, or remove it")
+    vae = copy.deepcopy(self.decoder or self.vae)
+    scheduler = ddpm_scheduler(self.scheduler.config, variance_type="fixed_small")  # diffusers' pipeline drops the learned variance
+    pipeline = DiTPipeline(to_diffusers(self.transformer).to(dtype), vae.to(dtype), scheduler)
+    pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
+    pipeline.save_pretrained(partial)
+    return partial.rename(path)
 
 # %% ../nbs/02_backbone.ipynb #2f45fd5d
 PAPER_VAES = ("stabilityai/sd-vae-ft-ema", "stabilityai/sd-vae-ft-mse")  # to encode with, to decode with
@@ -303,62 +335,81 @@ def ddpm_scheduler(
 
 
 def _find(source):
-    "A local pipeline folder, or a Hub id."
+    "A local pipeline folder, a `.pt` file, or a Hub id."
     if str(source) == "digits": return files("minimax_diffusion")/"digits_backbone"
+    if not str(source): raise ValueError("this dataset has no diffusion model of its own; pass backbone=, a pipeline folder or Hub id of one trained at its size")
     path = Path(source)
-    if (path/"model_index.json").is_file(): return path
-    if path.exists(): raise ValueError(f"{path} is no pipeline folder (it has no model_index.json); pass a folder written by Backbone.save or a DiTPipeline")
+    if (path/"model_index.json").is_file() or path.is_file(): return path
+    if path.exists(): raise ValueError(f"{path} is no pipeline folder (it has no model_index.json); pass a folder written by Backbone.save or a DiTPipeline, or a .pt file")
     if str(source).count("/") == 1 and not str(source).startswith((".", "/")): return str(source)
-    raise FileNotFoundError(f"no such backbone: {source}; pass 'digits', a pipeline folder, or a Hub id such as 'facebook/DiT-XL-2-256'")
+    raise FileNotFoundError(f"no such backbone: {source}; pass 'digits', a pipeline folder, a .pt file, or a Hub id such as 'facebook/DiT-XL-2-256'")
 
-
+# %% ../nbs/02_backbone.ipynb #c0ad01e5
 def _model_index(source):
     "The pipeline's own description, with the names of its labels."
     if isinstance(source, str): return DiTPipeline.load_config(source)
     return json.loads((source/"model_index.json").read_text())
 
 
-def _load_vae(vae):
-    return vae if isinstance(vae, nn.Module) else AutoencoderKL.from_pretrained(str(vae))
+def _load_vae(source, **where):
+    "A module as it is; a folder or Hub id by the class that its configuration names."
+    if source is None or isinstance(source, nn.Module): return source
+    tiny = AutoencoderKL.load_config(str(source), **where).get("_class_name") == "AutoencoderTiny"
+    return (AutoencoderTiny if tiny else AutoencoderKL).from_pretrained(str(source), **where)
 
 
+def _from_pipeline(where):
+    "Transformer, scheduler and label names of a pipeline folder or Hub id."
+    transformer = faithful(DiTTransformer2DModel.from_pretrained(str(where), subfolder="transformer"))
+    scheduler = ddpm_scheduler(DDPMScheduler.load_config(str(where), subfolder="scheduler"))
+    return transformer, scheduler, {int(k): v for k, v in _model_index(where).get("id2label", {}).items()}
+
+# %% ../nbs/02_backbone.ipynb #12e9df0b
+def _from_file(where, weights):
+    "The same of a `.pt` file; a table of 1000 labels is ImageNet's, named by WordNet ids."
+    transformer = from_checkpoint(where, weights)
+    labels = transformer.config.num_embeds_ada_norm
+    return transformer, ddpm_scheduler(), dict(enumerate(class_list("imagenet1k") if labels == 1000 else map(str, range(labels))))
+
+
+def _check_fit(transformer, vaes):
+    "`ValueError` where a VAE's latents are not the transformer's."
+    channels = {vae.config.latent_channels for vae in vaes if vae is not None}
+    if channels != {transformer.config.in_channels}:
+        raise ValueError(f"the transformer takes latents of {transformer.config.in_channels} channels, the VAE has {' and '.join(map(str, sorted(channels)))}; pass the vae= it was trained with")
+    if len({len(vae.config.block_out_channels) for vae in vaes if vae is not None}) > 1:
+        raise ValueError("the two VAEs shrink images by different factors; pass a pair for the same latents")
+
+# %% ../nbs/02_backbone.ipynb #24f69ba8
 def load_backbone(
-    source="digits",  # "digits", a pipeline folder, or a Hub id
+    source="digits",  # "digits", a pipeline folder, a Hub id, or a `.pt` file of the original DiT or of the reference implementation
     device=None,  # None: CUDA where there is one, else CPU
     dtype=None,  # cast the weights; None: float32
-    vae=None,  # a VAE (module, folder or Hub id), or a pair: to encode with, to decode with; None: the folder's own, the paper's pair for a Hub id
+    vae=None,  # a VAE (module, folder or Hub id), or a pair: to encode with, to decode with; None: the folder's own, the paper's pair for a Hub id or file
+    weights: str = "ema",  # "ema" or "model", of a `.pt` file that holds both
 ) -> Backbone:  # in evaluation mode, frozen
     "Load a diffusion transformer with its VAE and noise schedule."
     device, where = resolve_device(device), _find(source)
+    folder = isinstance(where, Path) and where.is_dir()
     try:
-        if vae is None: vae = PAPER_VAES if isinstance(where, str) else (AutoencoderKL.from_pretrained(str(where), subfolder="vae"), None)
-        encoder, decoder = vae if isinstance(vae, (tuple, list)) else (vae, None)
-        transformer = DiTTransformer2DModel.from_pretrained(str(where), subfolder="transformer")
-        index = _model_index(where)
-        scheduler = ddpm_scheduler(DDPMScheduler.load_config(str(where), subfolder="scheduler"))
-        encoder, decoder = _load_vae(encoder), decoder and _load_vae(decoder)
+        transformer, scheduler, id2label = _from_file(where, weights) if isinstance(where, Path) and not folder else _from_pipeline(where)
+        if vae is None: vae = (_load_vae(where, subfolder="vae"), None) if folder else PAPER_VAES
+        encoder, decoder = map(_load_vae, vae if isinstance(vae, (tuple, list)) else (vae, None))
     except (OSError, SafetensorError) as e: raise ValueError(f"the backbone {source} cannot be loaded: {e}") from e
-    id2label = {int(k): v for k, v in index.get("id2label", {}).items()}
-    backbone = Backbone(faithful(transformer), encoder, scheduler, id2label, decoder, str(source)).to(device, dtype)
+    _check_fit(transformer, (encoder, decoder))
+    backbone = Backbone(transformer, encoder, scheduler, id2label, decoder, str(source)).to(device, dtype)
     for module in (backbone.transformer, backbone.vae, backbone.decoder):
         if module is not None: module.eval().requires_grad_(False)
     return backbone
 
 # %% ../nbs/02_backbone.ipynb #d4b64b73
-def _check_names(given, needed, what):
-    "Compare two name -> tensor mappings; an error lists every difference."
-    problems = [f"missing {n}" for n in needed if n not in given] + [f"unexpected {n}" for n in given if n not in needed]
-    problems += [f"{n} has shape {tuple(given[n].shape)}, needs {tuple(needed[n].shape)}" for n in needed if n in given and given[n].shape != needed[n].shape]
-    if problems: raise ValueError(f"{what} does not fit this transformer: {'; '.join(problems)}")
-
-
 def load_adapter(
     backbone: Backbone,  # changed in place
     state: dict,  # name -> tensor, as `trained_parameters` names them
 ) -> Backbone:  # the same, fine-tuned
     "Put fine-tuned parameters into a backbone; nothing is loaded unless every tensor fits."
     parameters = apply_difffit(backbone.transformer)
-    _check_names(state, parameters, "the adapter")
+    if problems := misfits(state, parameters): raise ValueError(f"the adapter does not fit this transformer: {'; '.join(problems)}")
     with torch.no_grad():
         for name, parameter in parameters.items(): parameter.copy_(state[name])
     backbone.transformer.requires_grad_(False)

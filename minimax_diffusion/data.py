@@ -5,20 +5,23 @@
 # %% auto #0
 __all__ = ['SPLITS', 'BENCHMARKS', 'to_rgb', 'center_crop', 'read_image', 'image_to_tensor', 'ImageDataset', 'subset',
            'per_class', 'to_tensors', 'dataset_digest', 'split_indices', 'digits', 'show_images', 'image_folder',
-           'class_list', 'match_labels', 'Benchmark', 'get_benchmark', 'load_dataset']
+           'class_list', 'match_labels', 'long_tail_sizes', 'long_tailed', 'Benchmark', 'get_benchmark', 'load_dataset',
+           'hub_dataset', 'published_rows']
 
 # %% ../nbs/00_data.ipynb #fa7268e3
+import csv
 import hashlib
-import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
+import torchvision
 from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
@@ -72,7 +75,7 @@ class ImageDataset(Dataset):
     "Labelled images: `dataset[i]` is `(uint8 tensor (3, S, S), class index)`."
     def __init__(
         self,
-        images,  # list of paths, or a uint8 tensor (N, 3, S, S)
+        images,  # list of paths, or a uint8 tensor (N, 3, H, W)
         targets,  # class index of each image
         classes: list,  # class names; their order gives the indices
         image_size: int,  # S, pixels
@@ -90,8 +93,10 @@ class ImageDataset(Dataset):
 
     def __getitem__(self, i):
         image = self.images[i]
-        if not isinstance(image, torch.Tensor): image = image_to_tensor(center_crop(read_image(image), self.image_size))
-        return image, self.targets[i]
+        in_memory = isinstance(image, torch.Tensor)
+        if in_memory and image.shape[1:] == (self.image_size, self.image_size): return image, self.targets[i]
+        image = Image.fromarray(image.permute(1, 2, 0).numpy()) if in_memory else read_image(image)
+        return image_to_tensor(center_crop(image, self.image_size)), self.targets[i]
 
     def __repr__(self):
         return f"ImageDataset({self.name!r}: {len(self)} images, {len(self.classes)} classes, {self.image_size} px)"
@@ -112,7 +117,7 @@ def subset(
     return ImageDataset(images, [dataset.targets[i] for i in indices], dataset.classes, dataset.image_size,
                         dataset.name, dataset.mirror, dataset.label_ids)
 
-
+# %% ../nbs/00_data.ipynb #1bbf3b39
 def per_class(
     dataset: ImageDataset,  # any dataset
     n: int,  # at most this many images a class
@@ -120,10 +125,14 @@ def per_class(
 ) -> ImageDataset:  # at most n images of each class
     "At most `n` randomly chosen images of each class."
     if n < 1: raise ValueError(f"n must be at least 1, got {n}")
+    return _choose(dataset, [n] * len(dataset.classes), seed)
+
+
+def _choose(dataset, sizes, seed):
+    "The first so many images of each class, in one random order."
     order = np.random.default_rng(seed).permutation(len(dataset))
     targets = np.array(dataset.targets)[order]
-    keep = [order[targets == c][:n] for c in range(len(dataset.classes))]
-    return subset(dataset, np.concatenate(keep))
+    return subset(dataset, np.concatenate([order[targets == c][:n] for c, n in enumerate(sizes)]))
 
 # %% ../nbs/00_data.ipynb #ae8a295f
 def to_tensors(
@@ -132,10 +141,11 @@ def to_tensors(
 ) -> tuple:  # uint8 (N, 3, S, S), int64 (N,)
     "All images of a dataset as one tensor, and their class indices."
     targets = torch.tensor(dataset.targets, dtype=torch.long)
-    if isinstance(dataset.images, torch.Tensor): return dataset.images, targets
+    in_memory = isinstance(dataset.images, torch.Tensor)
+    if in_memory and dataset.images.shape[2:] == (dataset.image_size, dataset.image_size): return dataset.images, targets
     return torch.stack([dataset[i][0] for i in tqdm(range(len(dataset)), "read images", disable=not progress)]), targets
 
-
+# %% ../nbs/00_data.ipynb #34f99de7
 def dataset_digest(
     dataset: ImageDataset,  # any dataset
 ) -> str:  # 64 hexadecimal digits
@@ -161,7 +171,7 @@ def split_indices(
         if seen[c] % 10 in SPLITS[split]: chosen.append(i)
     return chosen
 
-
+# %% ../nbs/00_data.ipynb #da68ba97
 def digits(
     split: str = "train",  # "train", "val" or "test"
     image_size: int = 32,  # side to enlarge the 8x8 scans to, pixels
@@ -197,12 +207,29 @@ def _image_files(folder):
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS and not p.name.startswith("."))
 
 
+def _class_folders(root):
+    return sorted(p.name for p in Path(root).iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _listed(names, most=8):
+    "Names for an error message, not a thousand of them."
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def _unreadable(path):
     "Why a file cannot be read, or None."
     try: read_image(path)
     except ValueError as e: return str(e)
 
 
+def _checked(samples):
+    "Read every file once; the good samples, and the reasons for the others."
+    with ThreadPoolExecutor() as pool: reasons = list(pool.map(_unreadable, [p for p, _ in samples]))
+    skipped = [r for r in reasons if r]
+    if skipped: warnings.warn(f"skipped {len(skipped)} damaged files: " + "; ".join(skipped[:5]))
+    return [s for s, r in zip(samples, reasons) if not r], skipped
+
+# %% ../nbs/00_data.ipynb #7fa2068e
 def image_folder(
     root,  # folder holding one folder a class
     image_size: int = 256,  # side of the centre crop, pixels
@@ -216,34 +243,26 @@ def image_folder(
     root = Path(root)
     if on_error not in ("raise", "skip"): raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
     if not root.is_dir(): raise FileNotFoundError(f"no such folder: {root}")
-    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    found = _class_folders(root)
     if not found: raise ValueError(f"{root} holds no class folders; expected {root}/<class>/<image>")
     classes = list(classes or found)
-    if missing := [c for c in classes if c not in found]: raise ValueError(f"{root} lacks the class folders {', '.join(missing)}")
+    if missing := [c for c in classes if c not in found]: raise ValueError(f"{root} lacks the class folders {_listed(missing)}")
     samples = [(p, i) for i, c in enumerate(classes) for p in _image_files(root/c)]
     samples, skipped = _checked(samples) if on_error == "skip" else (samples, [])
     dataset = ImageDataset([p for p, _ in samples], [i for _, i in samples], classes, image_size, name, mirror, label_ids, skipped)
     if empty := [c for c, n in zip(classes, dataset.counts) if n == 0]:
-        raise ValueError(f"no images for the class {', '.join(empty)} under {root}; add images ({', '.join(IMG_EXTENSIONS)}) or remove the folder")
+        raise ValueError(f"no images for the class {_listed(empty)} under {root}; add images ({', '.join(IMG_EXTENSIONS)}) or remove the folder")
     return dataset
-
-
-def _checked(samples):
-    "Read every file once; the good samples, and the reasons for the others."
-    with ThreadPoolExecutor() as pool: reasons = list(pool.map(_unreadable, [p for p, _ in samples]))
-    skipped = [r for r in reasons if r]
-    if skipped: warnings.warn(f"skipped {len(skipped)} damaged files: " + "; ".join(skipped[:5]))
-    return [s for s, r in zip(samples, reasons) if not r], skipped
 
 # %% ../nbs/00_data.ipynb #90b9acc9
 @lru_cache
 def class_list(
-    name: str,  # "imagenet1k", "imagenet100", "imagenette", "imagewoof" or "imageidc"
-) -> tuple:  # WordNet ids, in the order of the benchmark
-    "The WordNet ids of an ImageNet benchmark."
+    name: str,  # "imagenet1k", "imagenet100", "imagenette", "imagewoof", "imageidc", "cifar10", "cifar100", "aid", "ucm" or "nwpu"
+) -> tuple:  # folder names (WordNet ids for ImageNet), in the order of the benchmark
+    "The classes of a benchmark, by the names of their folders."
     return tuple((files("minimax_diffusion")/"classes"/f"{name}.txt").read_text().split())
 
-
+# %% ../nbs/00_data.ipynb #a5e55e00
 def match_labels(
     classes: list,  # class names of a dataset
     id2label: dict,  # a backbone's label number -> name, or comma-separated names
@@ -256,63 +275,207 @@ def match_labels(
                          "Name the folders as the backbone names its classes, or pass label_ids=, one of the backbone's labels for each class")
     return [names[c.lower()] for c in classes]
 
+# %% ../nbs/00_data.ipynb #fb84183c
+def _imbalance(factor):
+    "An imbalance factor as a number; text, NaN, infinity and anything under 1 are errors."
+    try: number = float(factor)
+    except (TypeError, ValueError): number = float("nan")
+    if not 1 <= number < float("inf"): raise ValueError(f"the imbalance factor must be a number of at least 1 (1 is balanced), got {factor}")
+    return number
+
+
+def long_tail_sizes(
+    n_max: int,  # images of the first, largest class
+    num_classes: int,  # C
+    imbalance_factor: float,  # largest class over smallest, at least 1
+) -> list:  # images of each class, falling
+    "Class sizes that fall exponentially."
+    factor = _imbalance(imbalance_factor)
+    if n_max < 1 or num_classes < 1: raise ValueError(f"n_max and num_classes must be at least 1, got {n_max} and {num_classes}")
+    if factor > n_max: raise ValueError(f"an imbalance factor of {factor:g} leaves the last class without an image; of {n_max} images it can be {n_max} at most")
+    return [int(n_max * factor ** (-c / max(1, num_classes - 1)) + 1e-9) for c in range(num_classes)]
+
+# %% ../nbs/00_data.ipynb #ad81990e
+def long_tailed(
+    dataset: ImageDataset,  # any dataset
+    imbalance_factor: float,  # largest class over smallest, at least 1
+    seed: int = 0,  # which images stay; a larger factor keeps a subset of what a smaller one keeps
+) -> ImageDataset:  # the same classes, in falling numbers
+    "Cut a dataset down to a long tail, its first class the largest."
+    factor, counts = _imbalance(imbalance_factor), dataset.counts
+    fall = [factor ** (c / max(1, len(counts) - 1)) for c in range(len(counts))]
+    n_max = int(min(n * f for n, f in zip(counts, fall)) + 1e-9)
+    return _choose(dataset, long_tail_sizes(n_max, len(counts), factor), seed)
+
 # %% ../nbs/00_data.ipynb #c3b54d8b
 @dataclass(frozen=True)
 class Benchmark:
     "What a dataset's name stands for."
     image_size: int  # side at which it is distilled, pixels
-    backbone: str  # the diffusion model to start from
+    backbone: str  # the diffusion model to start from; empty: there is none to name, bring your own
     classes: tuple = ()  # class folders in order; empty: all there are
     mirror: bool = True  # does a mirror image keep its class?
     how_to_get: str = ""  # one sentence for who does not have it
     settings: dict = field(default_factory=dict)  # stage -> settings that depart from the paper's
+    reader: str = ""  # the torchvision class that reads it where it is in that layout
+    imbalance_factor: float = 1.0  # of the training split: largest class over smallest
 
 
-def _imagenet(name):
-    return Benchmark(256, "facebook/DiT-XL-2-256", class_list(name), how_to_get=(
+def get_benchmark(
+    name: str,  # a key of `BENCHMARKS`, a long tail with its factor such as "cifar10-lt-50", or "hub:owner/name"
+) -> Benchmark:  # its entry
+    "Look a benchmark up; an unknown name is an error that lists the known ones."
+    if name.startswith("hub:"): return Benchmark(256, _DIT, how_to_get="the Hub has it under that name")
+    long_tail, _, factor = name.partition("-lt-")
+    if factor and f"{long_tail}-lt" in BENCHMARKS: return replace(BENCHMARKS[f"{long_tail}-lt"], imbalance_factor=_imbalance(factor))
+    if name not in BENCHMARKS: raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(BENCHMARKS)}, or hub:owner/name")
+    return BENCHMARKS[name]
+
+# %% ../nbs/00_data.ipynb #b2d5d1a2
+_DIT = "facebook/DiT-XL-2-256"
+
+
+def _imagenet(name, settings=None):
+    return Benchmark(256, _DIT, class_list(name), settings=settings or {}, how_to_get=(
         "pass root=, a folder holding train/<wnid>/*.JPEG and val/<wnid>/*.JPEG "
         "(all of ImageNet-1K will do: only this benchmark's classes are read)"))
 
 
+def _cifar(name, imbalance_factor=1.0):
+    return Benchmark(32, "", class_list(name), settings={"evaluate": {"protocol": "cifar-lt"}}, reader=name.upper(),
+        imbalance_factor=imbalance_factor, how_to_get=(
+            f"pass root=, a folder into which torchvision.datasets.{name.upper()}(root, download=True) has put it, "
+            "or one holding train/<class>/<image> and test/<class>/<image>"))
+
+
+def _aerial(name, archive):
+    return Benchmark(256, _DIT, class_list(name), settings={"evaluate": {"protocol": "aerial"}}, how_to_get=(
+        f"pass root=, {archive}, which holds <class>/<image>; a folder holding train/<class> and test/<class> keeps its own split"))
+
+# %% ../nbs/00_data.ipynb #6a511f68
 BENCHMARKS = {
-    "digits": Benchmark(32, "digits", tuple("0123456789"), mirror=False),
-    "folder": Benchmark(256, "facebook/DiT-XL-2-256", how_to_get="pass root=, a folder holding <class>/<image>, or train/<class>/<image> and val/<class>/<image>"),
-    **{name: _imagenet(name) for name in ("imagewoof", "imagenette", "imageidc", "imagenet100", "imagenet1k")},
+    "digits": Benchmark(32, "digits", tuple("0123456789"), mirror=False, settings=dict(
+        finetune=dict(lambda_r=0.02, lambda_d=0.08, ema_decay=0.998), sample=dict(guidance_scale=2.0), evaluate=dict(protocol="digits"))),
+    "folder": Benchmark(256, _DIT, how_to_get="pass root=, a folder holding <class>/<image>, or train/<class>/<image> and val/<class>/<image>"),
+    **{name: _imagenet(name) for name in ("imagewoof", "imagenette", "imageidc", "imagenet100")},
+    "imagenet1k": _imagenet("imagenet1k", {"evaluate": {"protocol": "soft"}}),
+    "cifar10": _cifar("cifar10"),
+    "cifar10-lt": _cifar("cifar10", imbalance_factor=100.0),
+    "cifar100": _cifar("cifar100"),
+    "aid": _aerial("aid", "the folder AID of the archives at captain-whu.github.io/AID"),
+    "ucm": _aerial("ucm", "the folder Images of UCMerced_LandUse.zip from weegee.vision.ucmerced.edu/datasets/landuse.html"),
+    "nwpu": _aerial("nwpu", "the folder NWPU-RESISC45 of the archive of that name, from its authors or huggingface.co/datasets/torchgeo/resisc45"),
 }
-
-
-def get_benchmark(
-    name: str,  # a key of `BENCHMARKS`
-) -> Benchmark:  # its entry
-    "Look a benchmark up; an unknown name is an error that lists the known ones."
-    if name not in BENCHMARKS: raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[name]
 
 # %% ../nbs/00_data.ipynb #3928282a
 _SPLIT_FOLDERS = {"train": ["train"], "val": ["val", "validation", "valid", "test"], "test": ["test", "val", "validation", "valid"]}
 
 
+def _same_classes(first, second):
+    "Two splits of one set hold the same class folders, or the difference is an error."
+    a, b = _class_folders(first), _class_folders(second)
+    only = [f"only in {folder}: {_listed(names)}" for folder, names in
+            ((first, [c for c in a if c not in b]), (second, [c for c in b if c not in a])) if names]
+    if only: raise ValueError(f"the splits hold different classes ({'; '.join(only)}); give every class a folder in both")
+
+
 def _split_folder(root, split):
-    return next((root/name for name in _SPLIT_FOLDERS[split] if (root/name).is_dir()), None)
+    "The folder of a split, under one of the names it goes by."
+    for name in _SPLIT_FOLDERS[split]:
+        if (root/name).is_dir(): return root/name
+    raise FileNotFoundError(f"{root} has a folder train but none for {split}; expected one of {', '.join(_SPLIT_FOLDERS[split])}")
 
+# %% ../nbs/00_data.ipynb #3511ef0b
+def _from_folders(root, split, benchmark, options):
+    "A split of an image folder: its own, or split off."
+    own_splits = (root/"train").is_dir()
+    folder = _split_folder(root, split) if own_splits else root
+    if missing := [c for c in benchmark.classes if not (folder/c).is_dir()]:
+        raise FileNotFoundError(f"{folder} lacks the class folders {_listed(missing)}; {benchmark.how_to_get}")
+    if own_splits and not benchmark.classes: _same_classes(root/"train", folder)
+    dataset = image_folder(folder, classes=benchmark.classes or None, mirror=benchmark.mirror, **options)
+    return dataset if own_splits else subset(dataset, split_indices(dataset.targets, split))
 
+# %% ../nbs/00_data.ipynb #4e991854
+def _from_torchvision(root, split, benchmark, options):
+    "CIFAR in torchvision's layout; None where it is not in it."
+    reader = getattr(torchvision.datasets, benchmark.reader) if benchmark.reader else None
+    if reader is None or not (root/reader.base_folder).is_dir(): return None
+    try: source = reader(root, train=split == "train")
+    except RuntimeError as e:
+        raise ValueError(f"{root/reader.base_folder} is incomplete or damaged ({e}); remove it and fetch it again: {benchmark.how_to_get}") from None
+    if list(source.classes) != list(benchmark.classes): raise ValueError(f"{root/reader.base_folder} holds other classes: {_listed(source.classes)}")
+    images = torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous()
+    return ImageDataset(images, source.targets, benchmark.classes, options["image_size"], options["name"], benchmark.mirror)
+
+# %% ../nbs/00_data.ipynb #cf2a4ef0
 def load_dataset(
-    name: str = "digits",  # a key of `BENCHMARKS`
-    root=None,  # where its images are; the digits need none
+    name: str = "digits",  # a key of `BENCHMARKS`, "cifar10-lt-50" for another imbalance factor, or "hub:owner/name"
+    root=None,  # where its images are; the digits and Hub datasets need none
     split: str = "train",  # "train", "val" or "test"
     image_size: int | None = None,  # side of the images, pixels; None: the benchmark's
     on_error: str = "raise",  # "raise" at a damaged file, or "skip" it
 ) -> ImageDataset:  # that split
     "A split of a benchmark or of your own folder."
     benchmark = get_benchmark(name)
-    image_size = image_size or benchmark.image_size
+    options = dict(image_size=image_size or benchmark.image_size, name=name)
     if split not in SPLITS: raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-    if name == "digits": return digits(split, image_size)
+    if name == "digits": return digits(split, options["image_size"])
+    if name.startswith("hub:"): return hub_dataset(name.removeprefix("hub:"), split, options["image_size"])
     if root is None: raise ValueError(f"the dataset {name!r} needs its images: {benchmark.how_to_get}")
     if not Path(root).is_dir(): raise FileNotFoundError(f"no such folder: {root}; {benchmark.how_to_get}")
-    options = dict(image_size=image_size, classes=benchmark.classes or None, mirror=benchmark.mirror, name=name, on_error=on_error)
-    if not (Path(root)/"train").is_dir():
-        everything = image_folder(root, **options)
-        return subset(everything, split_indices(everything.targets, split))
-    if folder := _split_folder(Path(root), split): return image_folder(folder, **options)
-    raise FileNotFoundError(f"{root} has a folder train but none for {split}; expected one of {', '.join(_SPLIT_FOLDERS[split])}")
+    dataset = _from_torchvision(Path(root), split, benchmark, options)
+    if dataset is None: dataset = _from_folders(Path(root), split, benchmark, options | {"on_error": on_error})
+    balanced = split != "train" or benchmark.imbalance_factor == 1
+    return dataset if balanced else long_tailed(dataset, benchmark.imbalance_factor)
+
+# %% ../nbs/00_data.ipynb #a5fe0c5a
+def _hub_library():
+    try: return import_module("datasets")
+    except ImportError: raise ImportError("Hub datasets need the library `datasets`: pip install 'minimax_diffusion[hub]'") from None
+
+
+def _hub_split(parts, split):
+    "The rows of a split, and whether they must be split off first."
+    if set(parts) == {"train"}: return parts["train"], True
+    for name in _SPLIT_FOLDERS[split]:
+        if name in parts: return parts[name], False
+    raise ValueError(f"the Hub dataset has the splits {', '.join(parts)} and none for {split}; expected one of {', '.join(_SPLIT_FOLDERS[split])}")
+
+
+def _hub_columns(features):
+    "Its column of images and its column of class labels."
+    found = [next((name for name, f in features.items() if type(f).__name__ == kind), None) for kind in ("Image", "ClassLabel")]
+    if None in found: raise ValueError(f"a Hub dataset needs a column of images and one of class labels; this one has {', '.join(features)}")
+    return found
+
+# %% ../nbs/00_data.ipynb #edd93fb1
+def hub_dataset(
+    repo: str,  # "owner/name", or a local path that `datasets.load_dataset` reads
+    split: str = "train",  # "train", "val" or "test"
+    image_size: int = 256,  # side of the centre crop, pixels
+    mirror: bool = True,  # does a mirror image keep its class?
+) -> ImageDataset:  # in memory
+    "A split of an image dataset on the Hugging Face Hub."
+    rows, whole = _hub_split(_hub_library().load_dataset(repo), split)
+    image, label = _hub_columns(rows.features)
+    targets = list(rows[label])
+    chosen = split_indices(targets, split) if whole else range(len(targets))
+    pixels = [image_to_tensor(center_crop(to_rgb(rows[i][image]), image_size)) for i in chosen]
+    return ImageDataset(torch.stack(pixels), [targets[i] for i in chosen], rows.features[label].names, image_size, f"hub:{repo}", mirror)
+
+# %% ../nbs/00_data.ipynb #c82c3768
+@lru_cache
+def _published():
+    table = (files("minimax_diffusion")/"published.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(table.splitlines()))
+    return [row | {"ipc": int(row["ipc"]) if row["ipc"].isdigit() else row["ipc"] or None, "accuracy": float(row["accuracy"])} for row in rows]
+
+
+def published_rows(
+    dataset: str,  # a dataset's name, such as "imagewoof" or "cifar10-lt-50"
+    ipc: int | str | None = None,  # images per class, or "full"; None: every row
+) -> list:  # dicts with dataset, ipc, network, method, protocol, accuracy (%) and source
+    "Published accuracies on a benchmark; an empty list where none are known."
+    if dataset == "cifar10-lt": dataset = f"cifar10-lt-{BENCHMARKS[dataset].imbalance_factor:g}"
+    return [dict(row) for row in _published() if row["dataset"] == dataset and ipc in (None, row["ipc"])]

@@ -49,7 +49,7 @@ def add_noise(
     timesteps,  # (N,) int, 0 to T - 1
     schedule: NoiseSchedule,  # see `noise_schedule`
 ):  # z_t (N, C, H, W)
-    "The forward process q(z_t | z_0)."
+    "The forward process q(z_t | z_0) (Ho et al. 2020, equation 4)."
     return _at(schedule.alpha_bar.sqrt(), timesteps, z0) * z0 + _at((1 - schedule.alpha_bar).sqrt(), timesteps, z0) * noise
 
 # %% ../nbs/03_diffusion.ipynb #52bf29c7

@@ -8,13 +8,14 @@ __all__ = ['cosine_similarity', 'representativeness_loss', 'diversity_loss', 'Me
 # %% ../nbs/04_memory.ipynb #6492cc58
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import nn
 
 # %% ../nbs/04_memory.ipynb #519576fe
 def cosine_similarity(
-    a,  # (n, d)
-    b,  # (m, d)
-):  # (n, m)
+    a,  # vectors (n, d)
+    b,  # vectors (m, d)
+):  # (n, m), -1 to 1
     "Cosine of every pair."
     return F.normalize(a.float(), dim=1) @ F.normalize(b.float(), dim=1).T
 
@@ -64,30 +65,36 @@ class MemoryBank(nn.Module):
         self.vectors[row, slot] = F.normalize(features.flatten(1).float(), dim=1)
         self.count.index_add_(0, classes, torch.ones_like(classes))
 
-    def filled(
-        self,
-        classes,  # (N,)
-    ):  # bool (N, memory_size)
-        "Which slots hold a vector."
-        return torch.arange(self.memory_size, device=classes.device) < self.count[classes][:, None]
+# %% ../nbs/04_memory.ipynb #d2a3b4c5
+@patch
+def of(
+    self: MemoryBank,
+    c: int,  # a class
+):  # (at most memory_size, dim), unit vectors, oldest first
+    "What is remembered of a class."
+    n = int(self.count[c])
+    order = torch.arange(max(0, n - self.memory_size), n, device=self.vectors.device) % self.memory_size
+    return self.vectors[c, order]
 
-    def of(
-        self,
-        c: int,  # a class
-    ):  # (at most memory_size, dim), unit vectors, oldest first
-        "What is remembered of a class."
-        n = int(self.count[c])
-        order = torch.arange(max(0, n - self.memory_size), n, device=self.vectors.device) % self.memory_size
-        return self.vectors[c, order]
+# %% ../nbs/04_memory.ipynb #d3a4b5c6
+@patch
+def filled(
+    self: MemoryBank,
+    classes,  # (N,)
+):  # bool (N, memory_size)
+    "Which slots hold a vector."
+    return torch.arange(self.memory_size, device=classes.device) < self.count[classes][:, None]
 
-    def similarity(
-        self,
-        features,  # (N, ...), flattened to vectors
-        classes,  # (N,) class of each
-    ):  # (N, memory_size); meaningless where not `filled`
-        "Cosine of each vector with every memory of its own class."
-        features = F.normalize(features.flatten(1).float(), dim=1)
-        return torch.bmm(self.vectors[classes], features[:, :, None])[:, :, 0]
+
+@patch
+def similarity(
+    self: MemoryBank,
+    features,  # (N, ...), flattened to vectors
+    classes,  # (N,) class of each
+):  # (N, memory_size); meaningless where not `filled`
+    "Cosine of each vector with every memory of its own class."
+    features = F.normalize(features.flatten(1).float(), dim=1)
+    return torch.bmm(self.vectors[classes], features[:, :, None])[:, :, 0]
 
 # %% ../nbs/04_memory.ipynb #16cfafdf
 def _class_extreme(values, classes, num_classes, kind):
@@ -102,7 +109,7 @@ def minimax_criteria(
     real: MemoryBank,  # memory of real latents
     generated: MemoryBank,  # memory of predictions
 ) -> tuple:  # representativeness, diversity: both ()
-    "Both criteria, averaged over the classes in the batch (FACTS: no host synchronisation)."
+    "Both criteria, averaged over the classes in the batch, without waiting for the device."
     num_classes = len(real.count) - 1
     worst = real.similarity(pred, classes).masked_fill(~real.filled(classes), torch.inf).amin(1)
     closest = generated.similarity(pred, classes).masked_fill(~generated.filled(classes), -torch.inf).amax(1)
