@@ -6,7 +6,6 @@
 __all__ = ['LatentCache', 'encode_latents', 'with_labels', 'minimax_encode']
 
 # %% ../nbs/01_latents.ipynb #315d39ee
-import json
 from pathlib import Path
 
 import torch
@@ -60,26 +59,6 @@ class LatentCache:
         picks = list(zip((rows // self.shard_size).tolist(), (rows % self.shard_size).tolist(), views.tolist()))
         return tuple(torch.stack([self.shards[s][kind][i, v] for s, i, v in picks]).float() for kind in ("mean", "std"))
 
-# %% ../nbs/01_latents.ipynb #e3a4b5c6
-@patch
-def sample(
-    self: LatentCache,
-    rows,  # (n,) indices of images
-    generator=None,  # torch generator, on the CPU
-):  # float32 (n, C, h, w)
-    "A fresh latent of each image: a random view, then a sample of its posterior."
-    views = torch.randint(self.views, (len(rows),), generator=generator)
-    mean, std = self.posterior(rows, views)
-    return mean + std * torch.randn(mean.shape, generator=generator)
-
-
-@patch
-def means(
-    self: LatentCache,
-):  # float32 (N, C, h, w)
-    "The posterior means of all images, without their mirror images."
-    return torch.cat([shard["mean"][:, 0] for shard in self.shards]).float()
-
 # %% ../nbs/01_latents.ipynb #dba4f91f
 def _loader(images, first, last, batch_size, workers):
     "Batches of images `first` to `last`, in order."
@@ -121,6 +100,26 @@ def encode_latents(
     save_file({"targets": torch.tensor(images.targets)}, stage.folder/"targets.safetensors")
     stage.finish(backbone.device, dataset=images.name, classes=images.classes, label_ids=label_ids, images=len(images), skipped=images.skipped)
     return LatentCache(out)
+
+# %% ../nbs/01_latents.ipynb #e3a4b5c6
+@patch
+def sample(
+    self: LatentCache,
+    rows,  # (n,) indices of images
+    generator=None,  # torch generator, on the CPU
+):  # float32 (n, C, h, w)
+    "A fresh latent of each image: a random view, then a sample of its posterior."
+    views = torch.randint(self.views, (len(rows),), generator=generator)
+    mean, std = self.posterior(rows, views)
+    return mean + std * torch.randn(mean.shape, generator=generator)
+
+
+@patch
+def means(
+    self: LatentCache,
+):  # float32 (N, C, h, w)
+    "The posterior means of all images, without their mirror images."
+    return torch.cat([shard["mean"][:, 0] for shard in self.shards]).float()
 
 # %% ../nbs/01_latents.ipynb #c4cf9180
 def with_labels(
