@@ -92,33 +92,37 @@ class DiT(DiTTransformer2DModel):
         time = embedder.timestep_embedder(embedder.time_proj(timestep.expand(class_labels.shape)).to(dtype))
         return time + embedder.class_embedder.embedding_table(class_labels)
 
-    def forward(
-        self,
-        hidden_states,  # noised latents (N, C, H, W)
-        timestep=None,  # (N,) or () time steps
-        class_labels=None,  # (N,) labels
-        cross_attention_kwargs=None,  # unused; diffusers' signature
-        return_dict: bool = True,  # diffusers' output object, or a tuple
-        drop=None,  # (N,) bool, see `condition`
-    ):  # noise and variance values (N, 2C, H, W)
-        "Predict noise and variance values."
-        x = self.pos_embed(hidden_states)
-        c = F.silu(self.condition(timestep, class_labels, drop, x.dtype))
-        for block in self.transformer_blocks:
-            if torch.is_grad_enabled() and self.gradient_checkpointing: x = self._gradient_checkpointing_func(_block, block, x, c)
-            else: x = _block(block, x, c)
-        shift, scale = self.proj_out_1(c).chunk(2, dim=1)
-        x = self.unpatchify(self.proj_out_2(modulate(self.norm_out(x), shift, scale)))
-        return Transformer2DModelOutput(sample=x) if return_dict else (x,)
+# %% ../nbs/02_backbone.ipynb #2b568aef
+@patch
+def unpatchify(
+    self: DiT,
+    x,  # (N, T, patch * patch * channels)
+):  # (N, channels, H, W)
+    "Lay the tokens out as an image."
+    side, p = int(x.shape[1] ** 0.5), self.patch_size
+    x = x.reshape(-1, side, side, p, p, self.out_channels)
+    return torch.einsum("nhwpqc->nchpwq", x).reshape(-1, self.out_channels, side * p, side * p)
 
-    def unpatchify(
-        self,
-        x,  # (N, T, patch * patch * channels)
-    ):  # (N, channels, H, W)
-        "Lay the tokens out as an image."
-        side, p = int(x.shape[1] ** 0.5), self.patch_size
-        x = x.reshape(-1, side, side, p, p, self.out_channels)
-        return torch.einsum("nhwpqc->nchpwq", x).reshape(-1, self.out_channels, side * p, side * p)
+# %% ../nbs/02_backbone.ipynb #fee9adba
+@patch
+def forward(
+    self: DiT,
+    hidden_states,  # noised latents (N, C, H, W)
+    timestep=None,  # (N,) or () time steps
+    class_labels=None,  # (N,) labels
+    cross_attention_kwargs=None,  # unused; diffusers' signature
+    return_dict: bool = True,  # diffusers' output object, or a tuple
+    drop=None,  # (N,) bool, see `condition`
+):  # noise and variance values (N, 2C, H, W)
+    "Predict noise and variance values."
+    x = self.pos_embed(hidden_states)
+    c = F.silu(self.condition(timestep, class_labels, drop, x.dtype))
+    for block in self.transformer_blocks:
+        if torch.is_grad_enabled() and self.gradient_checkpointing: x = self._gradient_checkpointing_func(_block, block, x, c)
+        else: x = _block(block, x, c)
+    shift, scale = self.proj_out_1(c).chunk(2, dim=1)
+    x = self.unpatchify(self.proj_out_2(modulate(self.norm_out(x), shift, scale)))
+    return Transformer2DModelOutput(sample=x) if return_dict else (x,)
 
 # %% ../nbs/02_backbone.ipynb #564341a4
 def faithful(

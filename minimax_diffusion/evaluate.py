@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as TF
 from tqdm.auto import tqdm
 
-from .data import ImageDataset, dataset_digest, image_folder, image_to_tensor, load_dataset, per_class, read_image
+from .data import ImageDataset, dataset_digest, get_benchmark, image_folder, image_to_tensor, load_dataset, per_class, read_image
 from .networks import get_network
 from .stage import Stage, resolve_device, write_atomic, write_json
 
@@ -685,7 +685,7 @@ def minimax_evaluate(
     root: str = None,              # where the dataset's images are
     out: str = "runs/evaluation",  # folder to write
     networks: str = None,          # comma-separated; default: the protocol's
-    protocol: str = "hard",        # hard, cifar-lt, aerial or digits
+    protocol: str = None,          # hard, cifar-lt, aerial or digits; default: the dataset's, hard for a folder
     repeats: int = 3,              # runs of every method and network
     ipc: int = None,               # images per class to use; default: all
     epochs: int = None,            # default: the protocol's
@@ -696,7 +696,8 @@ def minimax_evaluate(
     progress: bool = True,         # show a progress bar
 ):
     "Train networks on distilled sets and test them on real images."
-    test = test if Path(test).is_dir() else load_dataset(test, root, "test")
+    settings = {} if Path(test).is_dir() else get_benchmark(test).settings.get("evaluate", {})
+    protocol, test = protocol or settings.get("protocol", "hard"), test if Path(test).is_dir() else load_dataset(test, root, "test")
     report = evaluate(_named_folders(distilled), test, out, networks and networks.split(","), protocol, repeats, ipc, seed=seed,
                       device=device, workers=workers, progress=progress, epochs=epochs, image_size=image_size)
     print(report.table(), f"\nReport: {out}/report.md, picture: {out}/report.png, numbers: {out}/report.json", sep="\n")

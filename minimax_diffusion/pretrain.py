@@ -32,10 +32,10 @@ def random_affine(
     shear: float = 0.06,  # largest horizontal shear
 ):  # the same shape
     "Every image under its own small affine map."
-    def uniform(bound): return (torch.rand(len(images), generator=generator) * 2 - 1) * bound
-    angle, scale = uniform(math.radians(degrees)), 1 + uniform(zoom)
+    def _uniform(bound): return (torch.rand(len(images), generator=generator) * 2 - 1) * bound
+    angle, scale = _uniform(math.radians(degrees)), 1 + _uniform(zoom)
     cos, sin = scale * angle.cos(), scale * angle.sin()
-    rows = torch.stack([cos, uniform(shear) - sin, uniform(2 * translate), sin, cos, uniform(2 * translate)], dim=1)
+    rows = torch.stack([cos, _uniform(shear) - sin, _uniform(2 * translate), sin, cos, _uniform(2 * translate)], dim=1)
     grid = F.affine_grid(rows.view(-1, 2, 3), images.shape, align_corners=False)
     return F.grid_sample(images + 1, grid, align_corners=False) - 1
 

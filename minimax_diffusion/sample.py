@@ -250,5 +250,5 @@ def minimax_sample(
     "Draw the distilled dataset as an image folder."
     folder = sample(load_backbone(backbone, device), None if adapter == "none" else adapter, out, ipc, None, num_inference_steps,
                     guidance_scale, guided_channels, scheduler, weights, seed, batch_size, progress)
-    test = "digits --protocol digits" if read_config(folder)["dataset"] == "digits" else "<folder of real test images>"
+    test = "digits" if read_config(folder)["dataset"] == "digits" else "<folder of real test images>"
     print(f"The images are in {folder}: look at {folder/'gallery.svg'}; next: minimax_evaluate {folder} --test {test}")
