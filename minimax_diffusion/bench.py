@@ -76,7 +76,7 @@ def dit_config(
                 sample_size=latent_size, patch_size=2, num_embeds_ada_norm=num_classes)
 
 
-SIZES = {  # what is compared: the smallest published model, and a narrow one as deep as DiT-XL
+SIZES = {  # what is compared: the smallest published model with patches of 2, and a narrow one as deep as DiT-XL
     "DiT-S/2": dit_config(384, 12, 6, 32),
     "narrow, 28 blocks": dit_config(64, 28, 4, 8),
 }
