@@ -473,7 +473,7 @@ def noise(self:Report) -> float:
 # %% ../nbs/08_evaluate.ipynb #cd4649c8
 def _dict_table(corner, table):
     columns = list(dict.fromkeys(key for row in table.values() for key in row))
-    cell = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
+    cell = lambda value: "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
     lines = [[corner, *columns], ["---", *["---:"]*len(columns)]]
     lines += [[name, *[cell(row.get(key, "")) for key in columns]] for name, row in table.items()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
