@@ -198,9 +198,11 @@ def distill(
 ):  # the evaluation's `Report`
     "Distill a dataset and compare the result with real images and with plain DiT."
     benchmark, out, seconds = get_benchmark(dataset), Path(out), {}
-    _check_ipc(ipc, load_dataset(dataset, root, "train", on_error=on_error))  # before a large model is loaded
+    train = load_dataset(dataset, root, "train", on_error=on_error)
+    _check_ipc(ipc, train)  # before a large model is loaded
     model = load_backbone(backbone or benchmark.backbone, device)
-    train, test = (load_dataset(dataset, root, split, model.image_size, on_error) for split in ("train", test_split))
+    if train.image_size != model.image_size: train = load_dataset(dataset, root, "train", model.image_size, on_error)
+    test = load_dataset(dataset, root, test_split, model.image_size, on_error)
     with_labels(train, label_ids)
     with _timed(seconds, "encode"): latents = encode_latents(train, model, out/"latents", progress=progress)
     with _timed(seconds, "fine-tune"):
