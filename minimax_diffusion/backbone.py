@@ -196,10 +196,11 @@ def to_diffusers(
 # %% ../nbs/02_backbone.ipynb #a05ee7d3
 def apply_difffit(
     transformer: DiT,  # changed in place
+    gamma_blocks: int | None = None,  # how many of the first blocks get scales; None: half of them, as in the paper
 ) -> dict:  # name -> trainable parameter
     "Add the scales, freeze everything, open biases, label table and scales (DiffFit, Xie et al. 2023)."
     blocks = transformer.transformer_blocks
-    for block in blocks[:len(blocks) // 2]:
+    for block in blocks[:len(blocks) // 2 if gamma_blocks is None else gamma_blocks]:
         if block.gammas is None: block.gammas = Gammas(transformer.inner_dim).to(block.norm1.linear.weight)
     for name, parameter in transformer.named_parameters():
         parameter.requires_grad = name.endswith(".bias") or ".gammas." in name or name.endswith("embedding_table.weight")
@@ -412,7 +413,8 @@ def load_adapter(
     state: dict,  # name -> tensor, as `trained_parameters` names them
 ) -> Backbone:  # the same, fine-tuned
     "Put fine-tuned parameters into a backbone; nothing is loaded unless every tensor fits."
-    parameters = apply_difffit(backbone.transformer)
+    blocks = {name.split(".")[1] for name in state if ".gammas." in name}
+    parameters = apply_difffit(backbone.transformer, len(blocks))
     if problems := misfits(state, parameters): raise ValueError(f"the adapter does not fit this transformer: {'; '.join(problems)}")
     with torch.no_grad():
         for name, parameter in parameters.items(): parameter.copy_(state[name])
