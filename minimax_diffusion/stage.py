@@ -4,17 +4,20 @@
 
 # %% auto #0
 __all__ = ['resolve_device', 'folder_digest', 'digest', 'read_config', 'state_digest', 'write_atomic', 'write_json',
-           'config_difference', 'environment', 'Stage']
+           'config_difference', 'environment', 'Stage', 'share']
 
 # %% ../nbs/00_stage.ipynb #5c0e481d
 import hashlib
 import json
 import os
 import platform
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from uuid import uuid4
 
 import torch
+from accelerate import PartialState
 from fastcore.basics import patch
 
 # %% ../nbs/00_stage.ipynb #d54b86f4
@@ -84,10 +87,11 @@ def state_digest(
 def write_atomic(
     path,  # the file to write
     write,  # a function that is given a temporary path and writes the file there
+    beside=None,  # folder of the temporary file, on the same disk; None: that of `path`
 ):
     "Call `write(temporary_path)`, then rename the result to `path`: the file is there whole or not at all."
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = Path(beside or path.parent)/f".{path.name}.{uuid4().hex[:12]}.tmp"
     try:
         write(temporary)
         os.replace(temporary, path)
@@ -149,7 +153,7 @@ class Stage:
 
     def _matches(self, folder):
         "Whether `folder` holds this very stage; an error where it holds something else."
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())): return False
+        if not folder.exists() or (folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())): return False
         record = read_config(folder) if folder.is_dir() else {}
         if record.get("stage") != self.name:
             raise FileExistsError(f"{folder} exists and is no product of the {self.name} stage; choose another out=, or move it away")
@@ -169,15 +173,64 @@ class Stage:
 
 # %% ../nbs/00_stage.ipynb #f1a2b3c4
 @patch
+def write(
+    self: Stage,
+    name: str,  # of the file
+    write,  # a function that is given a temporary path and writes the file there
+):
+    "Write a file of the product that several processes may write at once, all the same."
+    write_atomic(self.partial/name, write, beside=self.out.parent)
+
+
+@patch
 def finish(
     self: Stage,
     device=None,  # device to record
+    files=None,  # name -> function that writes the file: what the product needs beside its parts
+    skip=("config.json",),  # files that the digest leaves out
     **summary,  # further facts for `config.json`
 ) -> Path:  # the finished folder
     "Record versions and the product's digest, then give the folder its final name."
     record = {"stage": self.name, "config": self.config, **_plain(summary), "environment": environment(device)}
-    write_json(self.partial/"config.json", {**record, "digest": folder_digest(self.partial)})
-    if self.out.exists(): self.out.rmdir()
-    os.replace(self.partial, self.out)
+    try:
+        for name, write in (files or {}).items(): self.write(name, write)
+        for left in self.partial.rglob(".*.tmp"): left.unlink(missing_ok=True)
+        record["digest"] = folder_digest(self.partial, skip)
+        self.write("config.json", lambda p: p.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
+        if self.out.exists(): self.out.rmdir()
+        os.replace(self.partial, self.out)
+    except OSError:
+        if self.partial.exists() or not self._matches(self.out): raise  # else another process was faster
     self.complete = True
     return self.out
+
+# %% ../nbs/00_stage.ipynb #sh000002
+def share(
+    part: str | None = None,  # "2/4": the second of four shares; None: all
+    device=None,  # where the work is done
+) -> tuple:  # index of the share, from 0, and the number of shares
+    "Which share of the work is this process's: its part's, divided among the processes of an `accelerate launch`."
+    try: k, n = (1, 1) if part is None else map(int, str(part).split("/"))
+    except ValueError: k, n = 0, 0
+    if not 1 <= k <= n: raise ValueError(f"part must be k/n with 1 <= k <= n, such as '2/4', got {part!r}")
+    state = PartialState(cpu=resolve_device(device).type == "cpu")
+    return (k - 1) * state.num_processes + state.process_index, n * state.num_processes
+
+# %% ../nbs/00_stage.ipynb #sh000005
+@patch
+def settle(
+    self: Stage,
+    missing,  # function that gives the parts that are not there
+    part: str | None = None,  # as given to `share`
+    device=None,  # device to record
+    poll: float = 0.5,  # seconds between two looks
+    **final,  # arguments of `finish`
+) -> bool:  # is the folder finished?
+    "After a share of the work: finish the folder, wait for the other processes, or leave it to them."
+    while not self.complete:
+        if not (left := missing()): self.finish(device, **final)
+        elif self._matches(self.out): self.complete = True
+        elif part is not None: return False
+        elif share(device=device)[1] > 1: time.sleep(poll)
+        else: raise FileNotFoundError(f"{len(left)} parts of {self.partial} disappeared while it was written; run the stage again")
+    return True
