@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAPER_VAES', 'Gammas', 'modulate', 'DiT', 'faithful', 'new_transformer', 'merge', 'to_diffusers', 'apply_difffit',
-           'trained_parameters', 'from_checkpoint', 'save_original', 'Backbone', 'ddpm_scheduler', 'load_backbone',
-           'load_adapter']
+           'trained_parameters', 'init_label_rows', 'from_checkpoint', 'save_original', 'Backbone', 'ddpm_scheduler',
+           'load_backbone', 'load_adapter']
 
 # %% ../nbs/02_backbone.ipynb #4c61efc9
 import copy
@@ -212,6 +212,19 @@ def trained_parameters(
 ) -> dict:  # name -> parameter
     "The parameters that are open for training."
     return {name: p for name, p in transformer.named_parameters() if p.requires_grad}
+
+# %% ../nbs/02_backbone.ipynb #5db61acf
+@torch.no_grad()
+def init_label_rows(
+    transformer: DiT,  # changed in place
+    starts: dict,  # label that is taken over -> "mean", "null", or the labels to start from; see `claim_labels`
+    known=None,  # labels with a meaning, over which "mean" is taken; None: all
+):  # the same transformer
+    "Set rows of the label table to where new classes start."
+    table = transformer.conditioning.class_embedder.embedding_table.weight
+    sources, before = {"mean": sorted(known or range(transformer.null_label)), "null": [transformer.null_label]}, table.clone()
+    for row, start in starts.items(): table[row] = before[sources[start] if isinstance(start, str) else start].mean(0)
+    return transformer
 
 # %% ../nbs/02_backbone.ipynb #e2ed97ec
 def from_checkpoint(

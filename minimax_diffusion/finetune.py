@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from .backbone import apply_difffit, load_backbone
+from .backbone import apply_difffit, init_label_rows, load_backbone
 from .diffusion import noise_schedule, training_loss
 from .latents import LatentCache
 from .memory import MemoryBank, minimax_criteria
@@ -102,7 +102,7 @@ class MinimaxTrainer:
         self.accelerator = Accelerator(mixed_precision=mixed_precision, cpu=backbone.device.type == "cpu")
         if batch_size % self.accelerator.num_processes: raise ValueError(f"batch_size is {batch_size}, which {self.accelerator.num_processes} processes cannot share equally; choose a multiple")
         self.device, self.schedule = backbone.device, noise_schedule(backbone.scheduler)
-        transformer = copy.deepcopy(backbone.transformer).train()
+        transformer = init_label_rows(copy.deepcopy(backbone.transformer).train(), latents.new_rows, backbone.id2label)
         self.parameters = apply_difffit(transformer)
         self.ema = [p.detach().clone() for p in self.parameters.values()]
         self.average = get_ema_multi_avg_fn(ema_decay)
@@ -255,7 +255,7 @@ def _finish(trainer, stage):
     write_json(stage.folder/"history.json", {name: [round(x, 6) for x in column] for name, column in zip(("mse", "vb", "representativeness", "diversity"), history.T.tolist())})
     plot_history(history).savefig(stage.folder/"losses.png", dpi=120)
     (stage.folder/"checkpoint.safetensors").unlink(missing_ok=True)
-    stage.finish(trainer.device, dataset=latents.name, classes=latents.classes, label_ids=latents.label_ids)
+    stage.finish(trainer.device, dataset=latents.name, classes=latents.classes, label_ids=latents.label_ids, new_labels=latents.new_labels)
 
 # %% ../nbs/05_finetune.ipynb #5ad647e3
 def finetune(

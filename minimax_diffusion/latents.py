@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
 from .backbone import load_backbone
-from .data import dataset_digest, get_benchmark, load_dataset, match_labels
+from .data import claim_labels, dataset_digest, get_benchmark, load_dataset, match_labels
 from .stage import Stage, read_config, state_digest, write_atomic
 
 # %% ../nbs/01_latents.ipynb #08444f9b
@@ -30,6 +30,7 @@ class LatentCache:
         if record.get("stage") != "encode":
             raise ValueError(f"{path} holds no encoded latents; make them with encode_latents or minimax_encode")
         self.classes, self.label_ids, self.name = record["classes"], record["label_ids"], record["dataset"]
+        self.new_labels = record.get("new_labels") or {}  # class -> where its row starts, of classes that took one over
         self.shard_size, self.skipped = record["config"]["shard_size"], record["skipped"]
         self.targets = load_file(self.path/"targets.safetensors")["targets"]
         self.shards = [load_file(file) for file in sorted(self.path.glob("latents-*.safetensors"))]
@@ -42,6 +43,11 @@ class LatentCache:
     def views(self) -> int:
         "2 where mirror images were encoded, else 1."
         return self.shards[0]["mean"].shape[1]
+
+    @property
+    def new_rows(self) -> dict:
+        "Label -> where its row starts, of the classes that took one over."
+        return {label: self.new_labels[c] for c, label in zip(self.classes, self.label_ids) if c in self.new_labels}
 
     @property
     def latent_shape(self) -> tuple:
@@ -76,6 +82,13 @@ def _encode_shard(loader, backbone, mirror, dtype, bar):
     return {kind: torch.cat(x).contiguous() for kind, x in zip(("mean", "std"), zip(*parts))}
 
 # %% ../nbs/01_latents.ipynb #f735e475
+def _labels(images, backbone, new_labels):
+    "The backbone's label of every class, and where the rows of new classes start."
+    if images.label_ids: return images.label_ids, {}
+    if new_labels is None: return match_labels(images.classes, backbone.id2label), {}
+    return claim_labels(images.classes, backbone.id2label, new_labels, backbone.transformer.null_label)
+
+
 def encode_latents(
     images,  # an `ImageDataset`
     backbone,  # its VAE encodes
@@ -84,11 +97,12 @@ def encode_latents(
     dtype=torch.float16,  # of the stored numbers
     shard_size: int = 4096,  # images a file
     workers: int = 4,  # processes that read image files
+    new_labels=None,  # rows for classes that the backbone lacks, see `claim_labels`; None: such a class is an error
     progress: bool = True,  # show a progress bar
 ) -> LatentCache:  # the finished cache
     "Encode every image, and its mirror image where that keeps the class, once."
-    label_ids = images.label_ids or match_labels(images.classes, backbone.id2label)
-    config = dict(dataset=images.name, mirror=images.mirror, dtype=dtype, shard_size=shard_size, label_ids=label_ids)
+    label_ids, new = _labels(images, backbone, new_labels)
+    config = dict(dataset=images.name, mirror=images.mirror, dtype=dtype, shard_size=shard_size, label_ids=label_ids, new_labels=new or None)
     stage = Stage(out, "encode", config, dict(images=dataset_digest(images), vae=state_digest(backbone.vae.state_dict())))
     if stage.complete: return LatentCache(out)
     with tqdm(total=len(images), desc="encode", unit="image", disable=not progress) as bar:
@@ -98,7 +112,7 @@ def encode_latents(
             shard = _encode_shard(_loader(images, first, last, batch_size, workers), backbone, images.mirror, dtype, bar)
             write_atomic(file, lambda path: save_file(shard, path))
     save_file({"targets": torch.tensor(images.targets)}, stage.folder/"targets.safetensors")
-    stage.finish(backbone.device, dataset=images.name, classes=images.classes, label_ids=label_ids, images=len(images), skipped=images.skipped)
+    stage.finish(backbone.device, dataset=images.name, classes=images.classes, label_ids=label_ids, new_labels=new, images=len(images), skipped=images.skipped)
     return LatentCache(out)
 
 # %% ../nbs/01_latents.ipynb #e3a4b5c6
@@ -142,6 +156,7 @@ def minimax_encode(
     backbone: str = None,  # "digits", a pipeline folder or a Hub id; default: the benchmark's
     split: str = "train",  # which images to encode: train, val or test
     label_ids: str = None,  # class=label,class=label where the backbone does not know a class by name
+    new_labels: str = None,  # take label rows over for unknown classes: mean, null, or class=label+label,... to start from
     batch_size: int = 32,  # images a batch
     on_error: str = "raise",  # at a damaged file: "raise" or "skip"
     device: str = None,  # "cuda" or "cpu"; default: CUDA where there is one
@@ -150,5 +165,5 @@ def minimax_encode(
     "Encode a dataset's images to latents, once."
     model = load_backbone(backbone or get_benchmark(dataset).backbone, device)
     images = with_labels(load_dataset(dataset, root, split, model.image_size, on_error), label_ids)
-    cache = encode_latents(images, model, out, batch_size, progress=progress)
+    cache = encode_latents(images, model, out, batch_size, new_labels=new_labels, progress=progress)
     print(f"{cache} is in {out}; next: minimax_finetune --latents {out}")
