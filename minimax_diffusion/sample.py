@@ -124,6 +124,7 @@ tags: [dataset-distillation]
 {total} synthetic images of {num_classes} classes, drawn by a diffusion model with Minimax Diffusion
 ([Gu et al., CVPR 2024](https://arxiv.org/abs/2311.15529)). Read them with `torchvision.datasets.ImageFolder("{name}")`
 or `datasets.load_dataset("imagefolder", data_dir="{name}")`.
+{news}
 
 | setting | value |
 |---|---|
@@ -135,9 +136,10 @@ Images drawn by `facebook/DiT-XL-2-256` or a model fine-tuned from it fall under
 """
 
 # %% ../nbs/06_sample.ipynb #20881a75
-def _write_card(folder, name, dataset, classes, ipc, config):
+def _write_card(folder, name, dataset, classes, ipc, config, new):
     settings = "\n".join(f"| {k} | {v} |" for k, v in config.items() if k != "labels")
-    card = CARD.format(ipc=ipc, dataset=dataset, total=ipc * len(classes), num_classes=len(classes), name=name, settings=settings)
+    news = f"\nClasses that the model did not know before it was fine-tuned for this set: {', '.join(c for c in classes if c in new)}.\n" if new else ""
+    card = CARD.format(news=news, ipc=ipc, dataset=dataset, total=ipc * len(classes), num_classes=len(classes), name=name, settings=settings)
     (folder/"README.md").write_text(card, encoding="utf-8")
 
 
@@ -227,8 +229,9 @@ def sample(
     _draw(_tuned(backbone, state), stage.folder, labels, ipc, seed, batch_size, progress,
           dict(num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, guided_channels=guided_channels, scheduler=scheduler))
     _write_gallery(stage.folder, list(labels), ipc)
-    _write_card(stage.folder, Path(out).name, dataset, list(labels), ipc, config)
-    return stage.finish(backbone.device, dataset=dataset, classes=list(labels))
+    new = (read_config(adapter).get("new_labels") or {}) if adapter is not None else {}
+    _write_card(stage.folder, Path(out).name, dataset, list(labels), ipc, config, new)
+    return stage.finish(backbone.device, dataset=dataset, classes=list(labels), new_labels=new)
 
 # %% ../nbs/06_sample.ipynb #1cec7cc1
 @call_parse
