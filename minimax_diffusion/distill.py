@@ -11,6 +11,7 @@ import json
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -195,6 +196,8 @@ def distill(
     repeats: int = 3,  # networks trained for each figure
     seed: int = 0,  # of everything random
     on_error: str = "raise",  # at a damaged image: "raise" or "skip"
+    classes=None,  # only these: names, or a text file of them; see `load_dataset`
+    download: bool = False,  # fetch the images into `root` where a public archive has them
     device=None,  # None: CUDA where there is one, else CPU
     finetune_settings: dict | None = None,  # arguments of `finetune` that depart from the benchmark's
     sample_settings: dict | None = None,  # likewise of `sample`
@@ -203,11 +206,12 @@ def distill(
 ):  # the evaluation's `Report`
     "Distill a dataset and compare the result with real images and with plain DiT."
     benchmark, out, seconds = get_benchmark(dataset), Path(out), {}
-    train = load_dataset(dataset, root, "train", on_error=on_error)
+    load = partial(load_dataset, dataset, root, on_error=on_error, classes=classes, download=download)
+    train = load("train")
     _check_ipc(ipc, train)  # before a large model is loaded
     model = load_backbone(backbone or benchmark.backbone, device)
-    if train.image_size != model.image_size: train = load_dataset(dataset, root, "train", model.image_size, on_error)
-    test = load_dataset(dataset, root, test_split, model.image_size, on_error)
+    if train.image_size != model.image_size: train = load("train", model.image_size)
+    test = load(test_split, model.image_size)
     with_labels(train, label_ids)
     with _timed(seconds, "encode"): latents = encode_latents(train, model, out/"latents", new_labels=new_labels, progress=progress)
     with _timed(seconds, "fine-tune"):
@@ -232,11 +236,13 @@ def minimax_distill(
     repeats: int = 3,  # networks trained for each figure
     seed: int = 0,  # of everything random
     on_error: str = "raise",  # at a damaged image: "raise" or "skip"
+    classes: str = None,  # a text file with one class a line, to use these only
+    download: bool = False,  # fetch the images into root where a public archive has them
     device: str = None,  # "cuda" or "cpu"; default: CUDA where there is one
     progress: bool = True,  # show progress bars
 ):
     "Distill a dataset, and report how well networks learn from it beside real images and plain DiT."
     out = out or f"runs/{dataset}"
-    report = distill(dataset, out, ipc, root, backbone, label_ids, new_labels, repeats=repeats, seed=seed, on_error=on_error, device=device, progress=progress)
+    report = distill(dataset, out, ipc, root, backbone, label_ids, new_labels, repeats=repeats, seed=seed, on_error=on_error, classes=classes, download=download, device=device, progress=progress)
     print(report.table("last"))
     print(f"The images are in {out}/distilled, the report in {out}/report.md, its picture in {out}/report.png.")
