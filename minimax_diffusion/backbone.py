@@ -319,8 +319,8 @@ def decode(
 # %% ../nbs/02_backbone.ipynb #59cf772b
 @patch
 def digest(self: Backbone) -> str:
-    "SHA-256 of the transformer's weights as a plain DiT: the same however it was loaded."
-    return state_digest({k: v for k, v in self.transformer.state_dict().items() if ".gammas." not in k})
+    "SHA-256 of the transformer's weights, the same however it was loaded; scales of DiffFit count where they are not one."
+    return state_digest({k: v for k, v in self.transformer.state_dict().items() if ".gammas." not in k or (v != 1).any()})
 
 # %% ../nbs/02_backbone.ipynb #a5b5bbb4
 @patch

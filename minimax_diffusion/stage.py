@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['resolve_device', 'folder_digest', 'digest', 'read_config', 'state_digest', 'write_atomic', 'write_json',
-           'config_difference', 'environment', 'Stage', 'share']
+           'config_difference', 'script', 'environment', 'Stage', 'share']
 
 # %% ../nbs/00_stage.ipynb #5c0e481d
 import hashlib
 import json
 import os
 import platform
+import sys
 import time
+from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from uuid import uuid4
@@ -120,6 +122,20 @@ def config_difference(
     "Name every setting in which two configurations differ."
     keys = [k for k in {**there, **asked} if there.get(k) != asked.get(k)]
     return "; ".join(f"{k} is {there.get(k)!r} there, {asked.get(k)!r} was asked for" for k in keys)
+
+# %% ../nbs/00_stage.ipynb #2aa6d7da
+def script(
+    func,  # what a console script of the same name runs
+):  # the same, under `call_parse`
+    "Answer a user's mistake in one line on stderr, with exit status 2."
+    @wraps(func)
+    def _run(*args, **kwargs):
+        try: return func(*args, **kwargs)
+        except (ValueError, OSError, ImportError) as e:
+            if Path(sys.argv[0]).stem != func.__name__ or os.environ.get("MINIMAX_DEBUG"): raise
+            print(f"{func.__name__}: {' '.join(str(e).split())}", file=sys.stderr)
+            sys.exit(2)
+    return _run
 
 # %% ../nbs/00_stage.ipynb #4951bf1a
 def _version(package):
