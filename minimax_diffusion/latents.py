@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
 from .backbone import load_backbone
-from .data import claim_labels, dataset_digest, get_benchmark, load_dataset, match_labels
+from .data import claim_labels, dataset_digest, get_benchmark, load_dataset, match_labels, name_labels
 from .stage import Stage, read_config, state_digest, write_atomic
 
 # %% ../nbs/01_latents.ipynb #08444f9b
@@ -84,9 +84,12 @@ def _encode_shard(loader, backbone, mirror, dtype, bar):
 # %% ../nbs/01_latents.ipynb #f735e475
 def _labels(images, backbone, new_labels):
     "The backbone's label of every class, and where the rows of new classes start."
-    if images.label_ids: return images.label_ids, {}
-    if new_labels is None: return match_labels(images.classes, backbone.id2label), {}
-    return claim_labels(images.classes, backbone.id2label, new_labels, backbone.transformer.null_label)
+    given, most = images.label_ids or [None] * len(images.classes), backbone.transformer.null_label
+    if wrong := [i for i in given if i is not None and not 0 <= i < most]: raise ValueError(f"label_ids names the labels {wrong}; the backbone has 0 to {most - 1}")
+    if None not in given: return given, {}
+    names = name_labels(backbone.id2label, {i: c for c, i in zip(images.classes, given) if i is not None})
+    if new_labels is None: return match_labels(images.classes, names), {}
+    return claim_labels(images.classes, names, new_labels, most)
 
 
 def encode_latents(
@@ -140,11 +143,11 @@ def with_labels(
     dataset,  # an `ImageDataset`
     label_ids,  # class -> label of the backbone; as a dictionary, as text "cat=281,dog=207", or None to go by name
 ):  # the same dataset, labelled
-    "Say which of the backbone's labels each class of a dataset uses."
+    "Say which of the backbone's labels the classes of a dataset use; a class that is not named goes by its name."
     if label_ids is None: return dataset
     if isinstance(label_ids, str): label_ids = {c: int(i) for c, _, i in (pair.rpartition("=") for pair in label_ids.split(","))}
-    if missing := [c for c in dataset.classes if c not in label_ids]: raise ValueError(f"label_ids names no label for the classes {', '.join(missing)}")
-    dataset.label_ids = [label_ids[c] for c in dataset.classes]
+    if strange := [c for c in label_ids if c not in dataset.classes]: raise ValueError(f"label_ids names {', '.join(strange)}, which the dataset does not have; its classes are {', '.join(dataset.classes[:8])}")
+    dataset.label_ids = [label_ids.get(c) for c in dataset.classes]
     return dataset
 
 # %% ../nbs/01_latents.ipynb #534fbd82
