@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['AUGMENTATIONS', 'mean_distance', 'siamese_augment', 'Matching', 'distribution_matching', 'match']
 
-# %% ../nbs/09_matching.ipynb #4505c215
+# %% ../nbs/09_matching.ipynb #c222295c
 import inspect
 import math
 from pathlib import Path
@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .coresets import random_coreset
-from .data import ImageDataset, dataset_digest, image_folder, to_tensors
+from .data import ImageDataset, dataset_digest, to_tensors
 from .networks import get_network
 from .stage import Stage, resolve_device, write_atomic
 
-# %% ../nbs/09_matching.ipynb #fc8a904c
+# %% ../nbs/09_matching.ipynb #8045c874
 def mean_distance(
     embed,  # images (N, 3, S, S) -> features (N, ...)
     real: Tensor,  # (n, 3, S, S) images of one class
@@ -33,7 +33,7 @@ def mean_distance(
     with torch.no_grad(): wanted = embed(real).flatten(1).mean(0)
     return (wanted - embed(synthetic).flatten(1).mean(0)).square().sum()
 
-# %% ../nbs/09_matching.ipynb #3ec14447
+# %% ../nbs/09_matching.ipynb #56d9b896
 def _colour(x, numbers):
     "Brightness by up to 0.5 either way, saturation by up to 2, contrast by 0.5 to 1.5."
     brightness, saturation, contrast = numbers
@@ -59,7 +59,7 @@ def _cutout(x, numbers):
     keep[:, :, max(0, top):top + size // 2, max(0, left):left + size // 2] = 0
     return x * keep
 
-# %% ../nbs/09_matching.ipynb #a4163c5f
+# %% ../nbs/09_matching.ipynb #da2366c3
 def _warp(x, rows):
     "Resample by a 2x2 matrix from output to input coordinates; zeros come in."
     matrix = x.new_tensor([[*row, 0] for row in rows]).expand(len(x), 2, 3)
@@ -81,7 +81,7 @@ def _rotate(x, numbers):
     cos, sin = math.cos(angle), math.sin(angle)
     return _warp(x, [[cos, -sin], [sin, cos]])
 
-# %% ../nbs/09_matching.ipynb #9a816a44
+# %% ../nbs/09_matching.ipynb #644c296b
 AUGMENTATIONS = {"colour": _colour, "crop": _crop, "cutout": _cutout, "flip": _flip, "scale": _scale, "rotate": _rotate}
 
 def siamese_augment(
@@ -93,7 +93,7 @@ def siamese_augment(
     if name not in AUGMENTATIONS: raise ValueError(f"unknown augmentation {name!r}: choose from {', '.join(AUGMENTATIONS)}")
     return AUGMENTATIONS[name](x, numbers)
 
-# %% ../nbs/09_matching.ipynb #aa87af5a
+# %% ../nbs/09_matching.ipynb #45b5ee45
 class Matching:
     "Synthetic images of a dataset while they are being matched."
     def __init__(
@@ -118,7 +118,7 @@ class Matching:
         self.pixels = self.real(chosen).unflatten(0, (-1, ipc)).clone().requires_grad_()
         self.optimizer, self.losses = torch.optim.SGD([self.pixels], lr, momentum), []
 
-# %% ../nbs/09_matching.ipynb #d579057b
+# %% ../nbs/09_matching.ipynb #dbdf8480
 @patch
 def real(
     self: Matching,
@@ -139,7 +139,7 @@ def embedding(
         network = get_network(self.network, len(self.rows), self.images.shape[-1], self.width)
     return network.to(self.device).requires_grad_(False).embed
 
-# %% ../nbs/09_matching.ipynb #bb49e0b5
+# %% ../nbs/09_matching.ipynb #99c834a7
 @patch
 def class_loss(
     self: Matching,
@@ -170,7 +170,7 @@ def step(self: Matching) -> float:  # mean loss of the classes
     self.losses.append(float(total) / len(self.rows))
     return self.losses[-1]
 
-# %% ../nbs/09_matching.ipynb #1c5cf142
+# %% ../nbs/09_matching.ipynb #4605eb7d
 @patch
 def result(self: Matching) -> Tensor:  # uint8 (C * ipc, 3, S, S), class by class
     "The images as they stand, in eight bits."
@@ -199,7 +199,7 @@ def load(
     self.optimizer.load_state_dict(state["optimizer"])
     self.losses = state["losses"]
 
-# %% ../nbs/09_matching.ipynb #e5140c58
+# %% ../nbs/09_matching.ipynb #61e0e8f8
 def distribution_matching(
     dataset: ImageDataset,  # real images
     ipc: int = 10,  # synthetic images per class
@@ -221,7 +221,7 @@ def distribution_matching(
     targets = torch.arange(len(dataset.classes)).repeat_interleave(ipc).tolist()
     return ImageDataset(matching.result(), targets, dataset.classes, resized.image_size, dataset.name, dataset.mirror)
 
-# %% ../nbs/09_matching.ipynb #ef32b8bb
+# %% ../nbs/09_matching.ipynb #37fb2ae5
 def match(
     dataset: ImageDataset,  # real images
     out,  # folder to write

@@ -210,11 +210,12 @@ def plot_embedding(
     sets: dict,  # {name: (n, ...) features}, the real set first
     method: str = "pca",  # "pca" or "tsne"
     seed: int = 0,  # of t-SNE
+    figure=None,  # a matplotlib figure or subfigure to draw into; None: a new one
 ):  # a matplotlib `Figure`
     "The real set in grey, every other set in colour, one panel each on the same map."
     from matplotlib.figure import Figure
     (_, background), *others = embed_2d(sets, method, seed).items()
-    figure = Figure(figsize=(2.9 * max(1, len(others)), 3.1), layout="constrained")
+    figure = figure or Figure(figsize=(2.9 * max(1, len(others)), 3.1), layout="constrained")
     axes = figure.subplots(1, max(1, len(others)), squeeze=False, sharex=True, sharey=True)[0]
     for i, (ax, (name, xy)) in enumerate(zip(axes, others, strict=False)):
         ax.scatter(*background.T, s=8, color="0.75", linewidth=0)
