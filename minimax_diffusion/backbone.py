@@ -355,7 +355,7 @@ def ddpm_scheduler(
 def _find(source):
     "A local pipeline folder, a `.pt` file, or a Hub id."
     if str(source) == "digits": return files("minimax_diffusion")/"digits_backbone"
-    if not str(source): raise ValueError("this dataset has no diffusion model of its own; pass backbone=, a pipeline folder or Hub id of one trained at its size")
+    if not str(source): raise ValueError("this dataset has no diffusion model of its own; train a small one with minimax_pretrain --dataset NAME --root FOLDER, or pass backbone=, a pipeline folder or Hub id of one trained at its size")
     path = Path(source)
     if (path/"model_index.json").is_file() or path.is_file(): return path
     if path.exists(): raise ValueError(f"{path} is no pipeline folder (it has no model_index.json); pass a folder written by Backbone.save or a DiTPipeline, or a .pt file")

@@ -84,7 +84,7 @@ RECIPES = {
                            attention_head_dim=64, steps=200000, batch_size=256, lr=3e-4, ema_decay=0.9999, augment="mirror", copies=2, mixed_precision="bf16"),
 }
 
-
+# %% ../nbs/13_pretrain.ipynb #febf379c
 def get_recipe(
     recipe,  # a key of `RECIPES`, or a `Recipe`
     **changes,  # fields to replace, None to leave one as it is
@@ -116,7 +116,7 @@ def _autocast(device, mixed_precision):
     if mixed_precision not in ("no", "bf16"): raise ValueError(f"mixed_precision must be 'no' or 'bf16', got {mixed_precision!r}")
     return nullcontext() if mixed_precision == "no" else torch.autocast(device.type, torch.bfloat16)
 
-
+# %% ../nbs/13_pretrain.ipynb #2b0c9381
 def vae_loss(
     vae: AutoencoderKL,  # in training
     x,  # images (N, 3, H, W), -1 to 1
@@ -174,7 +174,7 @@ def save(
     state |= {"generator": self.generator.get_state(), "averaged": self.averaged, "losses": self.losses}
     write_atomic(path, lambda p: torch.save(state, p))
 
-
+# %% ../nbs/13_pretrain.ipynb #99ee3ca1
 @patch
 def restore(
     self: Fit,
@@ -232,7 +232,7 @@ def _views(x, recipe, generator):
     if recipe.augment == "mirror": return [x, x.flip(-1)][:recipe.copies]
     return (AUGMENT[recipe.augment](x, generator) for _ in range(recipe.copies))
 
-
+# %% ../nbs/13_pretrain.ipynb #0b360333
 @torch.no_grad()
 def augmented_latents(
     vae: AutoencoderKL,  # trained
@@ -287,6 +287,14 @@ def _any_vae(source, images, recipe, seed, device, run):
     return load_backbone(source, device).vae, []
 
 
+def _scaled_latents(vae, images, recipe, seed, shared):
+    "Latents of unit variance; the VAE's scaling factor is set, unless another backbone has set it."
+    mean, std = augmented_latents(vae, images, recipe, seed)
+    scale = vae.config.scaling_factor if shared else round(1 / mean.std().item(), 5)
+    vae.register_to_config(scaling_factor=scale)
+    return mean * scale, std * scale
+
+# %% ../nbs/13_pretrain.ipynb #f926255d
 def pretrain(
     out="runs/digits_backbone",  # folder to write
     dataset: str = "digits",  # name of a benchmark, see `load_dataset`; its training split is learned
@@ -310,10 +318,8 @@ def pretrain(
     images, targets = to_tensors(train, progress)
     def _run(name): return dict(checkpoint=stage.folder/f"{name}.pt", checkpoint_every=checkpoint_every, progress=progress)
     model, vae_losses = _any_vae(vae, images, recipe, seed, device, _run("vae"))
-    mean, std = augmented_latents(model, images, recipe, seed)
-    scale = round(1 / mean.std().item(), 5) if vae is None else model.config.scaling_factor
-    model.register_to_config(scaling_factor=scale)
-    transformer, losses = train_transformer(mean * scale, std * scale, targets.repeat(recipe.copies), recipe, seed, device, **_run("transformer"))
+    latents = _scaled_latents(model, images, recipe, seed, vae is not None)
+    transformer, losses = train_transformer(*latents, targets.repeat(recipe.copies), recipe, seed, device, **_run("transformer"))
     write_json(stage.folder/"history.json", {"vae": vae_losses, "transformer": losses})
     Backbone(transformer, model, ddpm_scheduler(), dict(enumerate(train.classes))).save(stage.folder/"pipeline", torch.float16)
     for name in ("vae", "transformer"): (stage.folder/f"{name}.pt").unlink(missing_ok=True)
