@@ -286,6 +286,14 @@ def _any_vae(source, images, recipe, seed, device, run):
     if source is None: return train_vae(images, recipe, seed, device, **run)
     return load_backbone(source, device).vae, []
 
+
+def _scaled_latents(vae, images, recipe, seed, shared):
+    "Latents of unit variance; the VAE's scaling factor is set, unless another backbone has set it."
+    mean, std = augmented_latents(vae, images, recipe, seed)
+    scale = vae.config.scaling_factor if shared else round(1 / mean.std().item(), 5)
+    vae.register_to_config(scaling_factor=scale)
+    return mean * scale, std * scale
+
 # %% ../nbs/13_pretrain.ipynb #f926255d
 def pretrain(
     out="runs/digits_backbone",  # folder to write
@@ -310,10 +318,8 @@ def pretrain(
     images, targets = to_tensors(train, progress)
     def _run(name): return dict(checkpoint=stage.folder/f"{name}.pt", checkpoint_every=checkpoint_every, progress=progress)
     model, vae_losses = _any_vae(vae, images, recipe, seed, device, _run("vae"))
-    mean, std = augmented_latents(model, images, recipe, seed)
-    scale = round(1 / mean.std().item(), 5) if vae is None else model.config.scaling_factor
-    model.register_to_config(scaling_factor=scale)
-    transformer, losses = train_transformer(mean * scale, std * scale, targets.repeat(recipe.copies), recipe, seed, device, **_run("transformer"))
+    latents = _scaled_latents(model, images, recipe, seed, vae is not None)
+    transformer, losses = train_transformer(*latents, targets.repeat(recipe.copies), recipe, seed, device, **_run("transformer"))
     write_json(stage.folder/"history.json", {"vae": vae_losses, "transformer": losses})
     Backbone(transformer, model, ddpm_scheduler(), dict(enumerate(train.classes))).save(stage.folder/"pipeline", torch.float16)
     for name in ("vae", "transformer"): (stage.folder/f"{name}.pt").unlink(missing_ok=True)
