@@ -67,14 +67,14 @@ def free_memory(
 
 
 def in_batches(
-    run,  # function of a slice
+    run,  # function of a slice; the last may reach beyond the end
     total: int,  # how many there are
     batch_size: int,  # how many at a time
 ):  # generator of what `run` returns
     "Work through `total` things in slices; halve the slices when memory runs out."
     first = 0
     while first < total:
-        try: result = run(slice(first, min(first + batch_size, total)))
+        try: result = run(slice(first, first + batch_size))
         except Exception as e:
             if batch_size == 1 or not should_reduce_batch_size(e): raise
             result, batch_size = None, batch_size // 2
