@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from .backbone import ddpm_scheduler, load_adapter, load_backbone, merge
 from .data import image_to_tensor, read_image, show_images
+from .latents import working_copy
 from .stage import PRECISIONS, Stage, digest, free_memory, in_batches, precision, read_config, share, write_atomic
 
 # %% ../nbs/06_sample.ipynb #1caf5192
@@ -192,13 +193,6 @@ def read_adapter(
     return load_file(Path(folder)/("adapter.safetensors" if weights == "ema" else "adapter_last.safetensors"))
 
 # %% ../nbs/06_sample.ipynb #pr000002
-def _working_copy(module, dtype, device):
-    "A copy in another precision, laid out as the device likes it."
-    if module is None: return None
-    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
-    return torch.nn.Module.to(copy.deepcopy(module), dtype).to(memory_format=layout)
-
-
 def prepare(
     backbone,  # a `Backbone`; left as it is
     state: dict | None = None,  # parameters of an adapter, see `read_adapter`
@@ -210,7 +204,7 @@ def prepare(
     tuned = replace(backbone, transformer=copy.deepcopy(backbone.transformer))
     if state is not None: load_adapter(tuned, state)
     if compile or dtype != torch.float32: tuned.transformer = torch.nn.Module.to(merge(tuned.transformer), dtype)
-    tuned.vae, tuned.decoder = (_working_copy(vae, dtype, device) for vae in (backbone.vae, backbone.decoder))
+    tuned.vae, tuned.decoder = (working_copy(vae, dtype, device) for vae in (backbone.vae, backbone.decoder))
     if compile: tuned.transformer.compile(dynamic=False)
     return tuned
 
@@ -276,7 +270,7 @@ def sample(
     mine, mixed_precision = share(part, backbone.device), precision(mixed_precision, backbone.device)
     labels, dataset = _classes(backbone, adapter, classes)
     sampler = dict(num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, guided_channels=guided_channels)
-    config = dict(ipc=ipc, labels=labels, **sampler, scheduler=_scheduler_name(scheduler), weights=weights, seed=seed, mixed_precision=mixed_precision)
+    config = dict(ipc=ipc, labels=labels, **sampler, scheduler=_scheduler_name(scheduler), weights=weights, seed=seed, mixed_precision=None if mixed_precision == "no" else mixed_precision)
     state = None if adapter is None else read_adapter(adapter, backbone, weights)
     stage = Stage(out, "sample", config, dict(backbone=backbone.digest(), adapter=None if adapter is None else digest(adapter)))
     if stage.complete: return stage.out
