@@ -33,7 +33,7 @@ from tqdm.auto import tqdm
 
 from .data import ImageDataset, dataset_digest, get_benchmark, image_folder, image_to_tensor, load_dataset, per_class, read_image
 from .networks import get_network
-from .stage import Stage, resolve_device, write_atomic, write_json
+from .stage import Stage, keep_memory, resolve_device, write_atomic, write_json
 
 # %% ../nbs/08_evaluate.ipynb #02b26cc5
 @dataclass(frozen=True)
@@ -290,9 +290,13 @@ def make_optimizer(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5*(1 + math.cos(math.pi*epoch/epochs/2)))
 
 # %% ../nbs/08_evaluate.ipynb #4cacbc5b
+def _layout(size, device):
+    "The order of numbers in memory that convolutions of such images like."
+    return torch.channels_last if device.type == "cuda" or size > 64 else torch.contiguous_format
+
 def _scores(network, x):
     "A forward pass in the device's precision and memory layout."
-    if x.is_cuda: x = x.contiguous(memory_format=torch.channels_last)
+    x = x.contiguous(memory_format=_layout(x.shape[-1], x.device))
     with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda): return network(x).float()
 
 # %% ../nbs/08_evaluate.ipynb #5d3f8cf8
@@ -315,22 +319,25 @@ def accuracy(
 class Training:
     "A network in training on a few images that stay on the device."
     def __init__(self,
-        network: nn.Module,   # a fresh network, changed in place
-        images: Tensor,       # (N, 3, S, S) uint8, S = protocol.image_size
-        targets: Tensor,      # (N,) class indices
-        protocol: Protocol,   # how to train
-        epochs: int,          # for how long
-        mirror: bool = True,  # may images be mirrored?
-        teacher=None,         # network that labels the images, for soft labels
-        seed: int = 0,        # of order, augmentation and mixing
-        device=None,          # CUDA where there is one, else CPU
+        network: nn.Module,    # a fresh network, changed in place
+        images: Tensor,        # (N, 3, S, S) uint8, S = protocol.image_size
+        targets: Tensor,       # (N,) class indices
+        protocol: Protocol,    # how to train
+        epochs: int,           # for how long
+        mirror: bool = True,   # may images be mirrored?
+        teacher=None,          # network that labels the images, for soft labels
+        seed: int = 0,         # of order, augmentation and mixing
+        device=None,           # CUDA where there is one, else CPU
+        compile: bool = False, # `torch.compile` the network, once for each size of batch
     ):
         self.device, self.protocol, self.mirror = resolve_device(device), protocol, mirror
-        layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
+        layout = _layout(protocol.image_size, self.device)
         self.network = network.to(self.device, memory_format=layout)
-        self.teacher = None if teacher is None else teacher.to(self.device).eval().requires_grad_(False)
+        self.teacher = None if teacher is None else teacher.to(self.device, memory_format=layout).eval().requires_grad_(False)
+        self.forward = torch.compile(self.network, dynamic=False) if compile else self.network
         self.images, self.targets = images.to(self.device), targets.to(self.device)
         self.generator = torch.Generator().manual_seed(seed)
+        if self.device.type == "cpu": keep_memory()
         self.optimizer, self.scheduler = make_optimizer(network, protocol, epochs)
 
 # %% ../nbs/08_evaluate.ipynb #4db8b7f8
@@ -341,7 +348,7 @@ def loss(self:Training,
 ) -> Tensor:          # ()
     "Mix the images, then compare with hard or soft labels."
     x, partner, share = cutmix(x, self.generator)
-    scores = _scores(self.network, x)
+    scores = _scores(self.forward, x)
     if not self.protocol.temperature: return hard_loss(scores, targets, targets[partner.to(self.device)], share)
     with torch.no_grad(): teacher = _scores(self.teacher, x)
     return soft_loss(scores, teacher, self.protocol.temperature)
@@ -394,6 +401,7 @@ def train_classifier(
     teacher=None,           # for soft labels: a trained network, (N, 3, S, S) -> (N, C)
     seed: int = 0,          # of order, augmentation and mixing
     device=None,            # CUDA where there is one, else CPU
+    compile: bool = False,  # `torch.compile` the network, once for each size of batch
     progress: bool = False, # show a progress bar
     **changes,              # protocol fields to change, such as epochs=100, lr=0.02
 ) -> TrainResult:
@@ -402,7 +410,7 @@ def train_classifier(
     if test_images.shape[-1] != protocol.image_size: raise ValueError(f"test images have {test_images.shape[-1]} pixels, training images {protocol.image_size}: resize one of them")
     if protocol.temperature and teacher is None: raise ValueError(_NO_TEACHER)
     epochs = protocol.epochs or epochs_for(len(targets)//len(targets.unique()), len(targets.unique()))
-    training = Training(network, images, targets, protocol, epochs, mirror, teacher, seed, device)
+    training = Training(network, images, targets, protocol, epochs, mirror, teacher, seed, device, compile)
     test = test_images.to(training.device), test_targets.to(training.device)
     every, curve = max(1, epochs//protocol.evaluations), []
     for epoch in tqdm(range(1, epochs + 1), "train", disable=not progress):
