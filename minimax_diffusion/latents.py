@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .backbone import load_backbone
 from .data import claim_labels, dataset_digest, get_benchmark, load_dataset, match_labels, name_labels
-from .stage import PRECISIONS, Stage, digest as digest_of, in_batches, precision, read_config, share, state_digest, write_atomic
+from .stage import PRECISIONS, Stage, digest as digest_of, in_batches, precision, read_config, script, share, state_digest, write_atomic
 
 # %% ../nbs/01_latents.ipynb #08444f9b
 class LatentCache:
@@ -255,6 +255,7 @@ def with_labels(
 
 # %% ../nbs/01_latents.ipynb #534fbd82
 @call_parse
+@script
 def minimax_encode(
     dataset: str = "digits",  # name of a benchmark, or "folder"
     root: str = None,  # where its images are; the digits need none

@@ -25,7 +25,8 @@ from tqdm.auto import tqdm
 from .backbone import ddpm_scheduler, load_adapter, load_backbone, merge
 from .data import image_to_tensor, read_image, show_images
 from .latents import working_copy
-from .stage import PRECISIONS, Stage, digest, free_memory, in_batches, precision, read_config, share, write_atomic
+from .phases import phase_adapters
+from .stage import PRECISIONS, Stage, digest, free_memory, in_batches, precision, read_config, script, share, write_atomic
 
 # %% ../nbs/06_sample.ipynb #1caf5192
 def guided_prediction(
@@ -187,6 +188,7 @@ def read_adapter(
     "The parameters of an adapter, if it was made for this backbone."
     if weights not in ("ema", "last"): raise ValueError(f"weights must be 'ema' or 'last', got {weights!r}")
     record = read_config(folder)
+    if record.get("stage") == "phases": raise ValueError(f"{folder} holds the adapters of several phases; pass one of them, such as {Path(folder)/'phase-00'}")
     if record.get("stage") != "finetune": raise ValueError(f"{folder} holds no adapter; make one with finetune or minimax_finetune")
     expected, given = record["config"]["input backbone"], backbone.digest()
     if expected != given: raise ValueError(f"{folder} was made for another backbone (digest {expected[:12]}..., this one has {given[:12]}...); load the one it was fine-tuned from")
@@ -217,6 +219,7 @@ def _scheduler_name(scheduler):
 def _classes(backbone, adapter, classes):
     "Class name -> label, and the dataset's name."
     record = read_config(adapter) if adapter is not None else {}
+    if record.get("stage") == "phases" and (unknown := [c for c in classes or [] if c not in record["classes"]]): raise ValueError(f"unknown classes {', '.join(unknown)}; the phases have {', '.join(record['classes'][:20])}")
     if isinstance(classes, dict): return classes, record.get("dataset", backbone.source)
     known = dict(zip(record["classes"], record["label_ids"])) if record else {v: k for k, v in backbone.id2label.items()}
     if unknown := [c for c in classes or [] if c not in known]: raise ValueError(f"unknown classes {', '.join(unknown)}; choose among {', '.join(map(str, list(known)[:20]))}")
@@ -244,10 +247,23 @@ def _draw(ready, folder, todo, labels, seed, batch_size, full, bar, settings):
             bar.update(len(batch))
         for written in writing: written.result()
 
+# %% ../nbs/06_sample.ipynb #ph000002
+def _copies(backbone, adapter, todo, weights, mixed_precision, compile):
+    "For every adapter that is needed: a copy of the backbone with it, and the images to draw."
+    adapters, ready = {None: None} if adapter is None else phase_adapters(adapter), None
+    for folder, classes in adapters.items():
+        mine = todo if len(adapters) == 1 else [(c, n) for c, n in todo if c in classes]
+        if not mine: continue
+        state = None if folder is None else read_adapter(folder, backbone, weights)
+        fresh = prepare(backbone, state, mixed_precision, compile and ready is None)
+        if ready is None: ready = fresh
+        else: ready.transformer.load_state_dict(fresh.transformer.state_dict())
+        yield ready, mine
+
 # %% ../nbs/06_sample.ipynb #dc101419
 def sample(
     backbone,  # a `Backbone`; left as it is
-    adapter,  # folder written by `finetune`, or None for the plain backbone
+    adapter,  # folder written by `finetune` or `finetune_phases`, or None for the plain backbone
     out,  # folder to write
     ipc: int = 10,  # images per class
     classes=None,  # class names to draw, or name -> label; None: all of the adapter's
@@ -271,13 +287,13 @@ def sample(
     labels, dataset = _classes(backbone, adapter, classes)
     sampler = dict(num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, guided_channels=guided_channels)
     config = dict(ipc=ipc, labels=labels, **sampler, scheduler=_scheduler_name(scheduler), weights=weights, seed=seed, mixed_precision=None if mixed_precision == "no" else mixed_precision)
-    state = None if adapter is None else read_adapter(adapter, backbone, weights)
+    if adapter is not None: read_adapter(next(iter(phase_adapters(adapter))), backbone, weights)  # another backbone's fails here
     stage = Stage(out, "sample", config, dict(backbone=backbone.digest(), adapter=None if adapter is None else digest(adapter)))
     if stage.complete: return stage.out
-    if todo := _todo(stage.folder, labels, ipc, mine):
-        ready = prepare(backbone, state, mixed_precision, compile)
-        with tqdm(total=len(todo), desc="sample", unit="image", disable=not progress) as bar:
-            _draw(ready, stage.folder, todo, labels, seed, batch_size or denoise_batch(ready), compile, bar, dict(sampler, scheduler=scheduler))
+    todo = _todo(stage.folder, labels, ipc, mine)
+    with tqdm(total=len(todo), desc="sample", unit="image", disable=not progress) as bar:
+        for ready, some in _copies(backbone, adapter, todo, weights, mixed_precision, compile):
+            _draw(ready, stage.folder, some, labels, seed, batch_size or denoise_batch(ready), compile, bar, dict(sampler, scheduler=scheduler))
     new = (read_config(adapter).get("new_labels") or {}) if adapter is not None else {}
     files = {"gallery.svg": lambda path: _write_gallery(path, stage.partial, list(labels), ipc),
              "README.md": lambda path: _write_card(path, Path(out).name, dataset, list(labels), ipc, config, new)}
@@ -286,6 +302,7 @@ def sample(
 
 # %% ../nbs/06_sample.ipynb #1cec7cc1
 @call_parse
+@script
 def minimax_sample(
     adapter: str = "runs/adapter",  # folder written by minimax_finetune, or "none" for the plain backbone
     backbone: str = "digits",  # "digits", a pipeline folder or a Hub id
