@@ -129,12 +129,12 @@ def generate(
     "Draw an image for every label."
     many = isinstance(generator, list)
     start = [g.get_state() for g in generator] if many else None
-    def draw(part):
+    def _some(part):
         if many:
             for g, state in zip(generator[part], start[part]): g.set_state(state)  # as often as memory runs out
         z = sample_latents(backbone, labels[part], generator=generator[part] if many else generator, progress=progress, **kwargs)
         return torch.cat(list(in_batches(lambda some: backbone.decode(z[some]).cpu(), len(z), decode_batch(backbone))))
-    return torch.cat(list(in_batches(draw, len(labels), batch_size or denoise_batch(backbone))))
+    return torch.cat(list(in_batches(_some, len(labels), batch_size or denoise_batch(backbone))))
 
 # %% ../nbs/06_sample.ipynb #0f92ff3a
 CARD = """---
@@ -234,14 +234,14 @@ def _todo(folder, labels, ipc, mine=(0, 1)):
 
 def _draw(ready, folder, todo, labels, seed, batch_size, full, bar, settings):
     "Draw images in batches (all full, where asked); while one is drawn, that before is written."
-    def draw(part):
+    def _some(part):
         batch = todo[part]
         asked = batch + batch[:1] * (part.stop - part.start - len(batch)) if full else batch
         wanted = [labels[c] for c, _ in asked]
         return batch, generate(ready, wanted, image_generators(wanted, [n for _, n in asked], seed), len(asked), **settings)
     with ThreadPoolExecutor(8) as pool:
         writing = []
-        for batch, images in in_batches(draw, len(todo), min(batch_size, len(todo))):
+        for batch, images in in_batches(_some, len(todo), min(batch_size, len(todo))):
             for written in writing: written.result()  # an error surfaces here
             writing = [pool.submit(_save_png, image, folder/c/f"{n:05d}.png") for (c, n), image in zip(batch, images)]
             bar.update(len(batch))
