@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from fastcore.basics import patch
 from fastcore.script import call_parse
 
 from .backbone import load_adapter, load_backbone
@@ -26,7 +27,7 @@ from .latents import encode_latents, with_labels
 from .matching import match
 from .metrics import classwise, nearest_real, plot_embedding, plot_nearest
 from .sample import read_adapter, sample
-from .stage import config_difference, read_config, script, write_atomic, write_json
+from .stage import config_difference, precision, read_config, resolve_device, script, write_atomic, write_json
 
 # %% ../nbs/11_distill.ipynb #dcb700d3
 BASELINES = {"random": "Random", "herding": "Herding", "k_center": "K-Center", "dm": "DM"}  # argument -> method of the report
@@ -294,11 +295,6 @@ class _Run:
         self.several = len(sizes) > 1
         self.evaluations = {n: out/(f"evaluation-{n}" if self.several else "evaluation") for n in sizes}
 
-    def reports(self):
-        "The evaluation's report, or one for each number of images per class."
-        found = {n: load_report(folder) for n, folder in self.evaluations.items()}
-        return found if self.several else found.popitem()[1]
-
     @contextmanager
     def opened(self):
         "Write down what was asked for, unless it turns out to be a request that cannot be met."
@@ -313,19 +309,28 @@ class _Run:
         self.out.mkdir(parents=True, exist_ok=True)
         write_json(self.file, {"config": self.config, "seconds": self.seconds})
 
-    @contextmanager
-    def timed(
-        self,
-        stage,  # name of the stage in the report
-    ):
-        "Add the time that a stage takes; a run that was cut off keeps the times of its finished stages."
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = round(self.seconds.get(stage, 0) + time.perf_counter() - start, 1)
-        self.save()
+# %% ../nbs/11_distill.ipynb #page0020
+@patch
+@contextmanager
+def timed(
+    self: _Run,
+    stage,  # name of the stage in the report
+):
+    "Add the time that a stage takes; a run that was cut off keeps the times of its finished stages."
+    start = time.perf_counter()
+    yield
+    self.seconds[stage] = round(self.seconds.get(stage, 0) + time.perf_counter() - start, 1)
+    self.save()
+
+
+@patch
+def reports(self: _Run):
+    "The evaluation's report, or one for each number of images per class."
+    found = {n: load_report(folder) for n, folder in self.evaluations.items()}
+    return found if self.several else found.popitem()[1]
 
 # %% ../nbs/11_distill.ipynb #page0005
-ASKED = ("dataset", "ipc", "backbone", "label_ids", "new_labels", "classes", "baselines", "test_split", "repeats", "seed")  # must agree to go on with a run
+ASKED = ("dataset", "ipc", "backbone", "label_ids", "new_labels", "classes", "baselines", "test_split", "repeats", "seed", "mixed_precision")  # must agree to go on with a run
 FREE = {"checkpoint_every", "compile", "every", "gradient_checkpointing", "part", "resident", "workers"}  # settings that may change: they cost time or memory alone
 
 
@@ -338,6 +343,7 @@ def _config(asked, settings, train, test):
 def _prepare(asked):
     "The run's folder, settings by stage, a function that loads both splits, and what was asked for: all checked before a model is loaded."
     benchmark = get_benchmark(asked["dataset"])
+    precision(asked["mixed_precision"], resolve_device(asked["device"]))  # a wrong name, or a missing GPU
     asked["backbone"] = asked["backbone"] or benchmark.backbone
     settings = {stage: {**benchmark.settings.get(stage, {}), **(asked[f"{stage}_settings"] or {})} for stage in ("finetune", "sample", "evaluate", "matching")}
     where = {k: asked[k] for k in ("root", "on_error", "classes", "download")}
@@ -351,12 +357,12 @@ def _prepare(asked):
 def _distill(run, train, test, model, settings, asked):
     "The stages, one after the other, and the page."
     out, seed, progress, train = run.out, asked["seed"], asked["progress"], with_labels(train, asked["label_ids"])
-    common, most = dict(seed=seed, progress=progress), _sizes(asked["ipc"])[-1]
+    common, most, fast = dict(seed=seed, progress=progress), _sizes(asked["ipc"])[-1], dict(mixed_precision=asked["mixed_precision"])
     with run.opened():
-        with run.timed("encode"): latents = encode_latents(train, model, out/"latents", new_labels=asked["new_labels"], progress=progress)
-        with run.timed("fine-tune"): adapter = finetune(latents, model, out/"adapter", **common, **settings["finetune"])
+        with run.timed("encode"): latents = encode_latents(train, model, out/"latents", new_labels=asked["new_labels"], progress=progress, **fast)
+        with run.timed("fine-tune"): adapter = finetune(latents, model, out/"adapter", **{**common, **fast, **settings["finetune"]})
         with run.timed("baselines"): methods = _baselines(asked["baselines"], train, latents, out, most, seed, model.device, progress, settings["matching"])
-        with run.timed("sample"): methods |= _generated(model, adapter, out, train, latents, dict(ipc=most, **common, **settings["sample"]))
+        with run.timed("sample"): methods |= _generated(model, adapter, out, train, latents, {**common, **fast, "ipc": most, "compile": asked["compile"], **settings["sample"]})
         features = {name: _features(d, model) for name, d in methods.items()}
         measures = _measures(methods, features, latents)
         judge, means = dict(repeats=asked["repeats"], device=model.device, seconds=run.seconds, **common, **settings["evaluate"]), {m: t.mean() for m, t in measures.items()}
@@ -382,6 +388,8 @@ def distill(
     seed: int = 0,  # of everything random
     on_error: str = "raise",  # at a damaged image: "raise" or "skip"
     device=None,  # None: CUDA where there is one, else CPU
+    mixed_precision: str | None = None,  # of fine-tuning and sampling: "no", "bf16" or "fp16"; None: the fastest that the device computes well
+    compile: bool = False,  # compile the transformer: slower at first, then faster
     finetune_settings: dict | None = None,  # arguments of `finetune` that depart from the benchmark's
     sample_settings: dict | None = None,  # likewise of `sample`
     evaluate_settings: dict | None = None,  # likewise of `evaluate`
@@ -425,11 +433,13 @@ def minimax_distill(
     seed: int = 0,  # of everything random
     on_error: str = "raise",  # at a damaged image: "raise" or "skip"
     device: str = None,  # "cuda" or "cpu"; default: CUDA where there is one
+    mixed_precision: str = None,  # no, bf16 or fp16; default: the fastest that the device computes well
+    compile: bool = False,  # compile the transformer: slower at first, then faster
     progress: bool = True,  # show progress bars
 ):
     "Distill a dataset, and report how well networks learn from it beside real images and plain DiT."
     out = out or f"runs/{dataset}"
     found = distill(dataset, out, _ipc(ipc), root, backbone, label_ids, new_labels, _list(baselines), repeats=repeats, seed=seed, on_error=on_error, classes=classes, download=download,
-                     device=device, evaluate_settings=dict(networks=_list(networks)) if networks else None, progress=progress)
+                     device=device, mixed_precision=mixed_precision, compile=compile, evaluate_settings=dict(networks=_list(networks)) if networks else None, progress=progress)
     for n, report in (found if isinstance(found, dict) else {ipc: found}).items(): print(f"{n} images per class:", report.table("last"), sep="\n")
     print(f"The images are in {out}/distilled, the report in {out}/report.md, its picture in {out}/report.png.")
