@@ -26,6 +26,7 @@ from .finetune import PARTS, finetune
 from .latents import encode_latents, with_labels
 from .matching import match
 from .metrics import classwise, nearest_real, plot_embedding, plot_nearest
+from .phases import finetune_phases, phase_adapters
 from .sample import read_adapter, sample
 from .stage import config_difference, precision, read_config, resolve_device, script, write_atomic, write_json
 
@@ -77,11 +78,22 @@ def save_pipeline(
 
 # %% ../nbs/11_distill.ipynb #082f50fa
 def _generated(model, adapter, out, train, latents, draw):
-    "Samples of the plain and of the fine-tuned model, as datasets; the merged model is saved beside them."
+    "Samples of the plain and of the fine-tuned model, as datasets; a single merged model is saved beside them."
     labels = dict(zip(train.classes, latents.label_ids))
     folders = {"DiT": sample(model, None, out/"dit", classes=labels, **draw), "Minimax": sample(model, adapter, out/"distilled", classes=labels, **draw)}
-    save_pipeline(model, adapter, out/"pipeline")
+    if len(phase_adapters(adapter)) == 1: save_pipeline(model, adapter, out/"pipeline")
     return {name: image_folder(folder, train.image_size, train.classes) for name, folder in folders.items()}
+
+# %% ../nbs/11_distill.ipynb #phdist02
+def _tuned(latents, model, out, phase_size, **settings):
+    "One adapter, or one a phase where the classes are many."
+    if len(latents.classes) <= phase_size: return finetune(latents, model, out, **settings)
+    return finetune_phases(latents, model, out, phase_size, **settings)
+
+
+def _merged_models(phases):
+    "Where the report says that pipelines are."
+    return "`pipeline/`" if phases == 1 else f"merge one of the {phases} phases with `save_pipeline(backbone, \"adapter/phase-00\", \"pipeline\")`"
 
 # %% ../nbs/11_distill.ipynb #869bb9d1
 def _in_turn(targets):
@@ -190,7 +202,7 @@ PAGE = """# {dataset}: {sizes} images per class
 {seconds}
 
 Device {device}, seed {seed}, protocol `{protocol}`. Everything in numbers: `report.json`.
-Images: `distilled/`. For `diffusers.DiTPipeline.from_pretrained`: `pipeline/`.
+Images: `distilled/`. For `diffusers.DiTPipeline.from_pretrained`: {pipeline}.
 """
 
 TABLES = """## Accuracy with {ipc} images per class, in %: mean and deviation of {repeats} runs, last epoch
@@ -235,12 +247,12 @@ def _published(dataset, sizes):
     return PUBLISHED.format("\n\n".join(f"{title}:\n\n{_dict_table('method', table)}" for title, table in tables.items())) if tables else ""
 
 # %% ../nbs/11_distill.ipynb #3724d2eb
-def _page(record, reports, measures, new):
+def _page(record, reports, measures, new, phases=1):
     "The text of `report.md`."
     named = {k: record[k] for k in ("dataset", "device", "seed", "protocol")}
     tables = [TABLES.format(ipc=n, repeats=record["repeats"], table=r.table("last"), best=r.table("best"), noise=r.noise) for n, r in reports.items()]
     table = measures.get("Minimax", {})
-    return PAGE.format(**named, sizes=", ".join(map(str, reports)), tables="\n".join(tables), news=NEWS.format(", ".join(new)) if new else "",
+    return PAGE.format(**named, pipeline=_merged_models(phases), sizes=", ".join(map(str, reports)), tables="\n".join(tables), news=NEWS.format(", ".join(new)) if new else "",
         published=_published(record["dataset"], reports), metrics=_dict_table("method", record["metrics"]) if measures else NO_METRICS,
         classwise=CLASSWISE.format(table.markdown()) if 0 < len(table) <= 100 else "", pictures=PICTURES if measures else "",
         seconds=_dict_table("stage", {"seconds": record["seconds"]}))
@@ -262,7 +274,7 @@ def _write_page(run, reports, methods, features, measures, train, latents, adapt
     if measures:
         save("embedding.png", plot_clouds(methods, features, latents))
         save("neighbours.png", plot_neighbours(methods["Minimax"], features["Minimax"], train, latents))
-    text = _page(record, reports, measures, read_config(adapter).get("new_labels") or {})
+    text = _page(record, reports, measures, read_config(adapter).get("new_labels") or {}, len(phase_adapters(adapter)))
     write_atomic(out/"report.md", lambda path: path.write_text(text, encoding="utf-8"))
     write_json(out/"report.json", record)
 
@@ -330,7 +342,7 @@ def reports(self: _Run):
     return found if self.several else found.popitem()[1]
 
 # %% ../nbs/11_distill.ipynb #page0005
-ASKED = ("dataset", "ipc", "backbone", "label_ids", "new_labels", "classes", "baselines", "test_split", "repeats", "seed", "mixed_precision")  # must agree to go on with a run
+ASKED = ("dataset", "ipc", "backbone", "label_ids", "new_labels", "classes", "baselines", "phase_size", "test_split", "repeats", "seed", "mixed_precision")  # must agree to go on with a run
 FREE = {"checkpoint_every", "compile", "every", "gradient_checkpointing", "part", "resident", "workers"}  # settings that may change: they cost time or memory alone
 
 
@@ -360,7 +372,7 @@ def _distill(run, train, test, model, settings, asked):
     common, most, fast = dict(seed=seed, progress=progress), _sizes(asked["ipc"])[-1], dict(mixed_precision=asked["mixed_precision"])
     with run.opened():
         with run.timed("encode"): latents = encode_latents(train, model, out/"latents", new_labels=asked["new_labels"], progress=progress, **fast)
-        with run.timed("fine-tune"): adapter = finetune(latents, model, out/"adapter", **{**common, **fast, **settings["finetune"]})
+        with run.timed("fine-tune"): adapter = _tuned(latents, model, out/"adapter", asked["phase_size"], **{**common, **fast, **settings["finetune"]})
         with run.timed("baselines"): methods = _baselines(asked["baselines"], train, latents, out, most, seed, model.device, progress, settings["matching"])
         with run.timed("sample"): methods |= _generated(model, adapter, out, train, latents, {**common, **fast, "ipc": most, "compile": asked["compile"], **settings["sample"]})
         features = {name: _features(d, model) for name, d in methods.items()}
@@ -383,6 +395,7 @@ def distill(
     baselines=("random", "herding", "k_center"),  # to compare with; also "dm"
     classes=None,  # only these: names, or a text file of them; see `load_dataset`
     download: bool = False,  # fetch the images into `root` where a public archive has them
+    phase_size: int = 20,  # at most so many classes an adapter; more are fine-tuned as phases
     test_split: str = "test",  # "test"; "val" to choose settings
     repeats: int = 3,  # networks trained for each figure
     seed: int = 0,  # of everything random
@@ -429,6 +442,7 @@ def minimax_distill(
     networks: str = None,  # to train, comma-separated; default: the protocol's
     classes: str = None,  # a text file with one class a line, to use these only
     download: bool = False,  # fetch the images into root where a public archive has them
+    phase_size: int = 20,  # at most so many classes an adapter; more are fine-tuned as phases
     repeats: int = 3,  # networks trained for each figure
     seed: int = 0,  # of everything random
     on_error: str = "raise",  # at a damaged image: "raise" or "skip"
@@ -439,7 +453,7 @@ def minimax_distill(
 ):
     "Distill a dataset, and report how well networks learn from it beside real images and plain DiT."
     out = out or f"runs/{dataset}"
-    found = distill(dataset, out, _ipc(ipc), root, backbone, label_ids, new_labels, _list(baselines), repeats=repeats, seed=seed, on_error=on_error, classes=classes, download=download,
+    found = distill(dataset, out, _ipc(ipc), root, backbone, label_ids, new_labels, _list(baselines), phase_size=phase_size, repeats=repeats, seed=seed, on_error=on_error, classes=classes, download=download,
                      device=device, mixed_precision=mixed_precision, compile=compile, evaluate_settings=dict(networks=_list(networks)) if networks else None, progress=progress)
     for n, report in (found if isinstance(found, dict) else {ipc: found}).items(): print(f"{n} images per class:", report.table("last"), sep="\n")
     print(f"The images are in {out}/distilled, the report in {out}/report.md, its picture in {out}/report.png.")
