@@ -398,7 +398,7 @@ class Benchmark:
     imbalance_factor: float = 1.0  # of the training split: largest class over smallest
     archive: Archive | None = None  # what `download=True` fetches
 
-
+# %% ../nbs/00_data.ipynb #1c32c5f0
 def get_benchmark(
     name: str,  # a key of `BENCHMARKS`, a long tail with its factor such as "cifar10-lt-50", or "hub:owner/name"
 ) -> Benchmark:  # its entry
@@ -427,7 +427,7 @@ def _or_download(name):
     "The second half of a sentence on how to get a benchmark."
     return "; or download=True fetches it into root" if name in ARCHIVES else ""
 
-
+# %% ../nbs/00_data.ipynb #4be50fce
 def _imagenet(name, settings=None):
     return Benchmark(256, _DIT, class_list(name), settings=settings or {}, archive=ARCHIVES.get(name), how_to_get=(
         "pass root=, a folder holding train/<wnid>/*.JPEG and val/<wnid>/*.JPEG "
@@ -555,7 +555,7 @@ def _class_names(classes):
     if twice := sorted({c for c in classes if classes.count(c) > 1}): raise ValueError(f"the list of classes names {_listed(twice)} more than once")
     return classes
 
-
+# %% ../nbs/00_data.ipynb #271435e8
 def _known_only(classes, known, what):
     "An error that lists the classes which are not among the known ones."
     if unknown := [c for c in classes if c not in known]: raise ValueError(f"{what} has no classes {_listed(unknown)}; it has {_listed(list(known))}")
