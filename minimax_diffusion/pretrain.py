@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from .backbone import Backbone, ddpm_scheduler, load_backbone, new_transformer
 from .data import dataset_digest, load_dataset, to_tensors
 from .diffusion import noise_schedule, training_loss
-from .stage import Stage, resolve_device, state_digest, write_atomic, write_json
+from .stage import Stage, resolve_device, script, state_digest, write_atomic, write_json
 
 # %% ../nbs/13_pretrain.ipynb #0acfc203
 def random_affine(
@@ -327,6 +327,7 @@ def pretrain(
 
 # %% ../nbs/13_pretrain.ipynb #6cd8681e
 @call_parse
+@script
 def minimax_pretrain(
     out: str = "runs/digits_backbone",  # folder to write
     dataset: str = "digits",  # name of a benchmark, or "folder"
