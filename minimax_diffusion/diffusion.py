@@ -9,6 +9,7 @@ __all__ = ['NoiseSchedule', 'noise_schedule', 'add_noise', 'predict_z0', 'model_
 # %% ../nbs/03_diffusion.ipynb #546fdb88
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -26,6 +27,23 @@ class NoiseSchedule:
         variance = self.betas * (1 - self.alpha_bar_previous) / (1 - self.alpha_bar)
         return torch.cat([variance[1:2], variance[1:]]).log()
 
+    @cached_property
+    def _on(self) -> dict:
+        "Device -> what the formulas below look up by time step, in float32."
+        return {}
+
+    def on(
+        self,
+        device,  # where to look up
+    ) -> dict:  # name -> (T,) float32
+        "The tables of the formulas below, sent to a device once."
+        if device not in self._on:
+            smallest = self.posterior_log_variance
+            tables = dict(signal=self.alpha_bar.sqrt(), noise=(1 - self.alpha_bar).sqrt(), inverse_signal=self.alpha_bar.rsqrt(), noise_to_signal=(1 / self.alpha_bar - 1).sqrt(),
+                          log_variance=smallest, log_variance_range=self.betas.log() - smallest, mean_error=_mean_error_factor(self))
+            self._on[device] = {name: table.to(device, torch.float32) for name, table in tables.items()}
+        return self._on[device]
+
 
 def noise_schedule(
     scheduler,  # a diffusers scheduler; its configuration names the betas
@@ -38,9 +56,15 @@ def noise_schedule(
     return NoiseSchedule(betas, alpha_bar, torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]]))
 
 
-def _at(table, timesteps, like):
-    "Table entries at the given time steps, shaped to multiply `like` (N, ...)."
-    return table.to(like.device, torch.float32)[timesteps].view(-1, *[1] * (like.dim() - 1))
+def _mean_error_factor(schedule):
+    "Distance of the two posterior means per unit of noise error, (T,)."
+    coefficient = schedule.betas * schedule.alpha_bar_previous.sqrt() / (1 - schedule.alpha_bar)
+    return coefficient * (1 / schedule.alpha_bar - 1).sqrt()
+
+
+def _at(schedule, name, timesteps, like):
+    "Entries of a table at the given time steps, shaped to multiply `like` (N, ...)."
+    return schedule.on(like.device)[name][timesteps].view(-1, *[1] * (like.dim() - 1))
 
 # %% ../nbs/03_diffusion.ipynb #718a629d
 def add_noise(
@@ -50,7 +74,7 @@ def add_noise(
     schedule: NoiseSchedule,  # see `noise_schedule`
 ):  # z_t (N, C, H, W)
     "The forward process q(z_t | z_0) (Ho et al. 2020, equation 4)."
-    return _at(schedule.alpha_bar.sqrt(), timesteps, z0) * z0 + _at((1 - schedule.alpha_bar).sqrt(), timesteps, z0) * noise
+    return _at(schedule, "signal", timesteps, z0) * z0 + _at(schedule, "noise", timesteps, z0) * noise
 
 # %% ../nbs/03_diffusion.ipynb #52bf29c7
 def predict_z0(
@@ -60,8 +84,7 @@ def predict_z0(
     schedule: NoiseSchedule,  # see `noise_schedule`
 ):  # predicted clean latents (N, C, H, W)
     "The clean latent implied by a noise prediction."
-    alpha_bar = schedule.alpha_bar
-    return _at(alpha_bar.rsqrt(), timesteps, zt) * zt - _at((1 / alpha_bar - 1).sqrt(), timesteps, zt) * noise
+    return _at(schedule, "inverse_signal", timesteps, zt) * zt - _at(schedule, "noise_to_signal", timesteps, zt) * noise
 
 # %% ../nbs/03_diffusion.ipynb #80065e15
 def model_log_variance(
@@ -70,14 +93,7 @@ def model_log_variance(
     schedule: NoiseSchedule,  # see `noise_schedule`
 ):  # log variance of p(z_{t-1} | z_t) (N, C, H, W)
     "Learned-range variance (Nichol & Dhariwal 2021, equation 15)."
-    smallest, largest = schedule.posterior_log_variance, schedule.betas.log()
-    return _at(smallest, timesteps, values) + (values + 1) / 2 * _at(largest - smallest, timesteps, values)
-
-
-def _mean_error_factor(schedule):
-    "Distance of the two posterior means per unit of noise error, (T,)."
-    coefficient = schedule.betas * schedule.alpha_bar_previous.sqrt() / (1 - schedule.alpha_bar)
-    return coefficient * (1 / schedule.alpha_bar - 1).sqrt()
+    return _at(schedule, "log_variance", timesteps, values) + (values + 1) / 2 * _at(schedule, "log_variance_range", timesteps, values)
 
 
 def gaussian_kl_bits(
@@ -122,8 +138,8 @@ def variational_bound(
     "The term of the variational bound at each sample's own time step."
     pred_noise = pred_noise.detach()
     log_variance = model_log_variance(values, timesteps, schedule)
-    mean_error = _at(_mean_error_factor(schedule), timesteps, z0) * (pred_noise - noise)
-    kl = gaussian_kl_bits(mean_error, _at(schedule.posterior_log_variance, timesteps, z0), log_variance)
+    mean_error = _at(schedule, "mean_error", timesteps, z0) * (pred_noise - noise)
+    kl = gaussian_kl_bits(mean_error, _at(schedule, "log_variance", timesteps, z0), log_variance)
     nll = decoder_bits(z0, predict_z0(zt, pred_noise, timesteps, schedule), log_variance)
     return torch.where(timesteps == 0, nll.flatten(1).mean(1), kl.flatten(1).mean(1))
 

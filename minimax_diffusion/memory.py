@@ -94,6 +94,7 @@ def similarity(
 ):  # (N, memory_size); meaningless where not `filled`
     "Cosine of each vector with every memory of its own class."
     features = F.normalize(features.flatten(1).float(), dim=1)
+    if features.device.type == "cpu": return torch.stack([self.vectors[c] @ x for c, x in zip(classes.tolist(), features)])  # no copy of the memories
     return torch.bmm(self.vectors[classes], features[:, :, None])[:, :, 0]
 
 # %% ../nbs/04_memory.ipynb #16cfafdf
@@ -101,6 +102,14 @@ def _class_extreme(values, classes, num_classes, kind):
     "The smallest or largest value of every class, (num_classes,); infinite where a class is absent."
     start = torch.full((num_classes,), torch.inf if kind == "amin" else -torch.inf, device=values.device)
     return start.scatter_reduce(0, classes, values, kind)
+
+
+def _most_extreme(bank, features, classes, sign):
+    "Cosine of each vector with its farthest (sign 1) or closest (-1) memory, (N,); infinite where it has none. Gradients run through that pair alone."
+    filled = bank.filled(classes)
+    with torch.no_grad(): slot = (sign * bank.similarity(features, classes)).masked_fill(~filled, torch.inf).argmin(1)
+    cosine = (F.normalize(features.flatten(1).float(), dim=1) * bank.vectors[classes, slot]).sum(1)
+    return torch.where(filled[:, 0], cosine, sign * torch.inf)
 
 
 def minimax_criteria(
@@ -111,8 +120,7 @@ def minimax_criteria(
 ) -> tuple:  # representativeness, diversity: both ()
     "Both criteria, averaged over the classes in the batch, without waiting for the device."
     num_classes = len(real.count) - 1
-    worst = real.similarity(pred, classes).masked_fill(~real.filled(classes), torch.inf).amin(1)
-    closest = generated.similarity(pred, classes).masked_fill(~generated.filled(classes), -torch.inf).amax(1)
+    worst, closest = _most_extreme(real, pred, classes, 1), _most_extreme(generated, pred, classes, -1)
     worst, closest = _class_extreme(worst, classes, num_classes, "amin"), _class_extreme(closest, classes, num_classes, "amax")
     present = torch.zeros(num_classes, device=worst.device).index_fill_(0, classes, 1).sum()
     representativeness = torch.where(worst.isfinite(), 1 - worst, 0).sum() / present
