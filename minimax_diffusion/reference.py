@@ -342,7 +342,7 @@ class FixedTrainer(MinimaxTrainer):
         **settings,  # of the trainer
     ):
         side = config["sample_size"]
-        latents = SimpleNamespace(classes=range(config["num_embeds_ada_norm"]), latent_shape=(4, side, side))
+        latents = SimpleNamespace(classes=range(config["num_embeds_ada_norm"]), latent_shape=(4, side, side), new_rows={})
         transformer = from_checkpoint(state, num_attention_heads=config["num_attention_heads"])
         super().__init__(latents, Backbone(transformer, None, ddpm_scheduler()), **settings)
         self.steps = steps
