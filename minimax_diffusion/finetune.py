@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'Batch', 'epoch_order', 'visited_rows', 'draw_batch', 'balanced_rows', 'MinimaxTrainer', 'checkpoint_state',
-           'restore_checkpoint', 'default_precision', 'plot_history', 'finetune', 'minimax_finetune']
+           'restore_checkpoint', 'plot_history', 'finetune', 'minimax_finetune']
 
 # %% ../nbs/05_finetune.ipynb #4e10bb0b
 import copy
@@ -27,7 +27,7 @@ from .backbone import apply_difffit, init_label_rows, load_backbone
 from .diffusion import noise_schedule, training_loss
 from .latents import LatentCache
 from .memory import MemoryBank, minimax_criteria
-from .stage import Stage, digest, write_atomic, write_json
+from .stage import Stage, default_precision, write_atomic, write_json
 
 # %% ../nbs/05_finetune.ipynb #b1d2c575
 @dataclass
@@ -317,14 +317,6 @@ def restore_checkpoint(
         bank.load_state_dict({k: state[f"{kind}.{k}"] for k in bank.state_dict()})
     if "scale" in state: trainer.accelerator.scaler.load_state_dict({**trainer.accelerator.scaler.state_dict(), "scale": state["scale"].item()})
 
-# %% ../nbs/05_finetune.ipynb #98173264
-def default_precision(
-    device: torch.device,  # where to train
-) -> str:  # "no", "bf16" or "fp16"
-    "The fastest precision that a device computes well."
-    if device.type != "cuda": return "no"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-
 # %% ../nbs/05_finetune.ipynb #1d49146c
 PARTS = ("squared error", "variational bound, bits", "representativeness loss", "diversity loss")
 
@@ -412,7 +404,7 @@ def finetune(
     settings["mixed_precision"] = mixed_precision or default_precision(backbone.device)
     settings |= {k: v for k, v in dict(balanced=balanced, gamma_blocks=gamma_blocks).items() if v}  # what changes the product only where it is used
     with PartialState(cpu=backbone.device.type == "cpu").main_process_first() if distributed else nullcontext():
-        stage = Stage(out, "finetune", dict(steps=steps, **settings), dict(latents=digest(latents.path), backbone=backbone.digest()))
+        stage = Stage(out, "finetune", dict(steps=steps, **settings), dict(latents=latents.digest(), backbone=backbone.digest()))
     if stage.complete: return stage.out
     if backbone.device.type == "cuda": torch.set_float32_matmul_precision("high")  # TF32, as the reference
     trainer = MinimaxTrainer(latents, backbone, **settings, accumulation_steps=accumulation_steps, compile=compile, distributed=distributed, resident=resident)
