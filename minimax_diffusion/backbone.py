@@ -100,10 +100,16 @@ def _attention(block, x):
     return x if gammas is None else gammas.proj.to(x.dtype) * x
 
 
+def _gelu(x):
+    "The tanh form of GELU; written as a sigmoid, the same function, where a CPU's compiler is to fuse it."
+    if not (torch.compiler.is_compiling() and x.device.type == "cpu"): return F.gelu(x, approximate="tanh")
+    return x * torch.sigmoid(x * (1.5957691216057308 + 0.07135481627260025 * x * x))
+
+
 def _mlp(block, x):
     "The two layers between which the width is four times as large (N, T, D) -> (N, T, D)."
     first, last = block.ff.net[0].proj, block.ff.net[2]
-    return frozen_linear(last, F.gelu(frozen_linear(first, x), approximate="tanh"))
+    return frozen_linear(last, _gelu(frozen_linear(first, x)))
 
 
 def _multiply_add(x, a, b):

@@ -6,8 +6,8 @@
 __all__ = ['MODELS', 'TARGETS', 'NAMES', 'Workload', 'workload', 'random_vae', 'random_backbone', 'random_latents', 'clock',
            'peak_memory', 'Stopwatch', 'matmul_ceiling', 'count_flops', 'transformer_flops', 'vae_flops',
            'bench_finetune', 'result', 'bench_memory', 'bench_sampling', 'bench_encode', 'bench_evaluation', 'plan',
-           'run_bench', 'comparisons', 'comparison_table', 'stage_table', 'plot_bench', 'load_bench', 'run_flops',
-           'minimax_bench']
+           'run_bench', 'comparisons', 'comparison_table', 'stage_table', 'plot_bench', 'load_bench', 'bench_page',
+           'run_flops', 'minimax_bench']
 
 # %% ../nbs/12_bench.ipynb #3e82685a
 import json
@@ -294,7 +294,7 @@ def bench_memory(
     step, theirs, without = _criteria_step(work, device, batches, predictions), [], []
     for _ in range(fill): step()
     watch = Stopwatch({"ours": step}, device)
-    if path is None: [None for _ in watch.beside(range(repeats + 1), theirs)]
+    if path is None: [None for _ in watch.beside(range(repeats + 1), [])]
     else:
         reference = load_reference(path)
         full = chain(batches[:fill], watch.beside(batches[fill:fill + repeats + 1], theirs))
@@ -532,12 +532,24 @@ def plot_bench(
     axis.set(xscale="log", xlabel="times as fast as the reference")
     return figure
 
-# %% ../nbs/12_bench.ipynb #c5a4286f
+# %% ../nbs/12_bench.ipynb #0017979e
 def load_bench(
     file,  # a bench.json
 ) -> dict:  # see `run_bench`
     "A stored record."
     return json.loads(Path(file).read_text(encoding="utf-8"))
+
+
+def bench_page(
+    file,  # a bench.json, there or not
+) -> str:  # Markdown
+    "Machine and tables of a stored record; without one, that nothing was measured."
+    if not Path(file).exists(): return "Not measured yet."
+    r = load_bench(file)
+    e, m = r["environment"], r["measured"]
+    speeds = ", ".join(f"{m[name] / 1e9:,.0f} GFLOP/s ({dtype})" for name, dtype in (("ceiling", "fp32"), ("ceiling, bf16", "bf16")) if name in m)
+    about = f"{r['size']} on {r['processor'] if r['device'] == 'cpu' else e['hardware']}, {r['threads']} threads; torch {e['torch']}, diffusers {e['diffusers']}; commit {r['commit']}; largest matrix product {speeds}."
+    return "\n\n".join([about, comparison_table(r), stage_table(r)])
 
 # %% ../nbs/12_bench.ipynb #70630ab1
 def run_flops(
