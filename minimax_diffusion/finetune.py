@@ -350,6 +350,12 @@ def _save_adapter(path, parameters, values):
     save_file({n: v.detach().cpu().contiguous() for n, v in zip(parameters, values)}, path)
 
 # %% ../nbs/05_finetune.ipynb #5a220c71
+def _open(out, config, latents, backbone, distributed):
+    "The folder to write; the first process makes it."
+    with PartialState(cpu=backbone.device.type == "cpu").main_process_first() if distributed else nullcontext():
+        return Stage(out, "finetune", config, dict(latents=latents.digest(), backbone=backbone.digest()))
+
+
 def _train(trainer, stage, steps, checkpoint_every, progress):
     "Run the loop to its end, with checkpoints on the way."
     file, main = stage.folder/"checkpoint.safetensors", trainer.rank == 0
@@ -402,9 +408,8 @@ def finetune(
     steps = min(len(latents) // batch_size * epochs, max_steps or 10**9)
     settings = dict(lambda_r=lambda_r, lambda_d=lambda_d, memory_size=memory_size, lr=lr, batch_size=batch_size, label_dropout=label_dropout, ema_decay=ema_decay, seed=seed)
     settings["mixed_precision"] = mixed_precision or default_precision(backbone.device)
-    settings |= {k: v for k, v in dict(balanced=balanced, gamma_blocks=gamma_blocks).items() if v}  # what changes the product only where it is used
-    with PartialState(cpu=backbone.device.type == "cpu").main_process_first() if distributed else nullcontext():
-        stage = Stage(out, "finetune", dict(steps=steps, **settings), dict(latents=latents.digest(), backbone=backbone.digest()))
+    settings |= {k: v for k, v in dict(balanced=balanced, gamma_blocks=gamma_blocks).items() if v}
+    stage = _open(out, dict(steps=steps, **settings), latents, backbone, distributed)
     if stage.complete: return stage.out
     if backbone.device.type == "cuda": torch.set_float32_matmul_precision("high")  # TF32, as the reference
     trainer = MinimaxTrainer(latents, backbone, **settings, accumulation_steps=accumulation_steps, compile=compile, distributed=distributed, resident=resident)
