@@ -21,7 +21,7 @@ from fastcore.script import call_parse
 from .backbone import load_adapter, load_backbone
 from .coresets import METHODS, coreset, nested, nested_choice
 from .data import dataset_digest, get_benchmark, image_folder, load_dataset, name_labels, published_rows, subset, to_tensors
-from .evaluate import Protocol, _check_request, _dict_table, evaluate, get_protocol, load_report
+from .evaluate import Protocol, _dict_table, evaluate, get_network, get_protocol, load_report
 from .finetune import PARTS, finetune
 from .latents import encode_latents, with_labels
 from .matching import match
@@ -292,7 +292,11 @@ def _check(ipc, baselines, train, judging, repeats):
     if unknown := [b for b in baselines if b not in BASELINES]: raise ValueError(f"unknown baseline {', '.join(map(repr, unknown))}; choose from {', '.join(BASELINES)}")
     few = {c: n for c, n in zip(train.classes, train.counts) if n < sizes[-1]}
     if few: raise ValueError(f"ipc is {sizes[-1]}, but there are fewer training images of " + ", ".join(f"{c} ({n})" for c, n in few.items()) + "; lower ipc or add images")
-    _check_request(get_protocol(judging.get("protocol", "hard"), **protocol), repeats, sizes[0], len(train.classes), judging.get("teacher"))
+    protocol = get_protocol(judging.get("protocol", "hard"), **protocol)
+    if repeats < 1: raise ValueError(f"repeats must be at least 1, got {repeats}")
+    if protocol.temperature and judging.get("teacher") is None: raise ValueError("soft labels need a teacher: pass evaluate_settings=dict(teacher=...), a network trained on the full data set")
+    with torch.device("meta"):  # unknown networks fail here
+        for network in protocol.networks: get_network(network, len(train.classes), protocol.image_size, protocol.widths.get(network), protocol.norm)
 
 # %% ../nbs/11_distill.ipynb #page0004
 class _Run:
