@@ -674,7 +674,8 @@ def _sizes(ipc):
         if n is not None and n < 1: raise ValueError(f"ipc must be at least 1, got {n}")
     return sizes
 
-def _check_request(protocol, repeats, num_classes, teacher=None):
+def _check_request(protocol, repeats, ipc, num_classes, teacher=None):
+    _sizes(ipc)
     if protocol.temperature and teacher is None: raise ValueError(_NO_TEACHER)
     if repeats < 1: raise ValueError(f"repeats must be at least 1, got {repeats}")
     check_networks(protocol, num_classes)
@@ -860,7 +861,7 @@ def evaluate(
     name = _protocol_name(protocol, len(test.classes))
     protocol = get_protocol(protocol if name == "custom" else name, networks=networks and tuple(networks), **changes)
     teacher = teacher and load_teacher(teacher, test.classes)
-    _check_request(protocol, repeats, len(test.classes), teacher)
+    _check_request(protocol, repeats, ipc, len(test.classes), teacher)
     methods = {m: _choose(open_images(source, test.classes, m), sizes, m, seed) for m, source in _as_methods(distilled).items()}
     sets = {m: largest for m, (largest, _) in methods.items()}
     config = dict(protocol=name, settings=asdict(protocol), repeats=repeats, ipc=sizes if len(sizes) > 1 else sizes[0],
