@@ -71,7 +71,7 @@ def _draw_histories(path, folder, count):
     figure.savefig(path, dpi=120, format="png")
 
 # %% ../nbs/05_phases.ipynb #ph000016
-_FREE = ("progress", "checkpoint_every", "gradient_checkpointing", "compile", "resident", "distributed")  # change nothing in the adapters
+_FREE = ("progress", "checkpoint_every", "gradient_checkpointing", "accumulation_steps", "compile", "resident", "distributed")  # change nothing in the adapters
 _ALONE = {"distributed": False} if "distributed" in inspect.signature(finetune).parameters else {}
 
 
