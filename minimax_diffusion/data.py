@@ -291,13 +291,13 @@ def match_labels(
     if unknown := [c for c in classes if c.lower() not in names]:
         raise ValueError(f"the backbone has no label for the classes {_listed(unknown)} (it knows {', '.join(list(id2label.values())[:3])}, ...). "
                          "Name the folders as the backbone names its classes, pass label_ids=, one of the backbone's labels for each class, "
-                         "or pass new_labels='mean' to teach it these classes")
+                         "or pass new_labels='null' to teach it these classes")
     if unclear := {c: sorted(names[c.lower()]) for c in classes if len(names[c.lower()]) > 1}:
         raise ValueError(f"several labels of the backbone go by one name: {unclear}; pass label_ids=, or name the folders by WordNet id")
     return [min(names[c.lower()]) for c in classes]
 
 # %% ../nbs/00_data.ipynb #aec33854
-NEW_LABEL = "mean"  # where a new row starts unless it is said
+NEW_LABEL = "null"  # where a new row starts unless it is said
 
 
 def _new_labels(given):
@@ -320,7 +320,7 @@ def _source(start, names, num_labels):
 def claim_labels(
     classes: list,  # class names of a dataset
     id2label: dict,  # a backbone's label number -> name, or comma-separated names
-    new_labels="mean",  # where the rows of unknown classes start: "mean" of the named rows, "null", or class -> labels; as text "axolotl=29+27,okapi=mean"
+    new_labels=NEW_LABEL,  # where the rows of unknown classes start: at the "null" row, at the "mean" of the named rows, or class -> labels; as text "axolotl=29+27,okapi=mean"
     num_labels: int = 1000,  # rows of the backbone's label table, without the null label's
 ) -> tuple:  # label of each class, and class -> start of those that are new
     "Labels for a dataset of which the backbone knows some classes or none: a new class takes over a row that no other class uses."

@@ -441,7 +441,7 @@ def minimax_distill(
     ipc: str = "10",  # images per class; 10,20,50 draws 50 and evaluates nested choices
     backbone: str = None,  # "digits", a pipeline folder, a Hub id or a .pt file; default: the benchmark's
     label_ids: str = None,  # class=label,class=label where the backbone does not know a class by name
-    new_labels: str = None,  # take label rows over for unknown classes: mean, null, or class=label+label,... to start from
+    new_labels: str = None,  # take label rows over for unknown classes: null, mean, or class=label+label,... to start from
     baselines: str = "random,herding,k_center",  # to compare with, comma-separated; also dm
     networks: str = None,  # to train, comma-separated; default: the protocol's
     classes: str = None,  # a text file with one class a line, to use these only

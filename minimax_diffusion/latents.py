@@ -263,7 +263,7 @@ def minimax_encode(
     backbone: str = None,  # "digits", a pipeline folder or a Hub id; default: the benchmark's
     split: str = "train",  # which images to encode: train, val or test
     label_ids: str = None,  # class=label,class=label where the backbone does not know a class by name
-    new_labels: str = None,  # take label rows over for unknown classes: mean, null, or class=label+label,... to start from
+    new_labels: str = None,  # take label rows over for unknown classes: null, mean, or class=label+label,... to start from
     batch_size: int = 32,  # images a batch
     workers: int = 4,  # processes that read image files
     mixed_precision: str = None,  # no, bf16 or fp16; default: the fastest that the device computes well
