@@ -43,7 +43,7 @@ from .memory import MemoryBank, minimax_criteria
 from .networks import get_network
 from .reference import Enough, dit_config, load_evaluation, load_reference, parity_table, random_original, reference_parity, run_criteria, run_evaluation, run_sampling, run_training
 from .sample import prepare, sample_latents
-from .stage import Stage, environment, resolve_device, write_json
+from .stage import Stage, environment, resolve_device, script, write_json
 
 # %% ../nbs/12_bench.ipynb #c76faf85
 @dataclass(frozen=True)
@@ -570,6 +570,7 @@ def run_flops(
 
 # %% ../nbs/12_bench.ipynb #aebdb442
 @call_parse
+@script
 def minimax_bench(
     size: str = "digits",  # what to time: digits, DiT-S/2 or DiT-XL/2
     out: str = None,  # folder for bench.json, bench.md and bench.svg (or parity.json)

@@ -37,7 +37,7 @@ from tqdm.auto import tqdm
 
 from .data import ImageDataset, dataset_digest, get_benchmark, image_folder, image_to_tensor, load_dataset, per_class, published_rows, read_image, subset
 from .networks import get_network
-from .stage import Stage, keep_memory, read_config, resolve_device, write_atomic, write_json
+from .stage import Stage, keep_memory, read_config, resolve_device, script, write_atomic, write_json
 
 # %% ../nbs/08_evaluate.ipynb #02b26cc5
 @dataclass(frozen=True)
@@ -888,6 +888,7 @@ def _numbers(text):
 
 # %% ../nbs/08_evaluate.ipynb #f200aa8e
 @call_parse
+@script
 def minimax_evaluate(
     distilled: str,                # folder <class>/<image>; several as name=folder,name=folder
     test: str = "digits",          # name of a dataset, or a folder <class>/<image> of real test images
@@ -915,6 +916,7 @@ def minimax_evaluate(
 
 # %% ../nbs/08_evaluate.ipynb #40c76e1f
 @call_parse
+@script
 def minimax_teacher(
     dataset: str = "digits",     # name of a dataset
     root: str = None,            # where its images are

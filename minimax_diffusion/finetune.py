@@ -27,7 +27,7 @@ from .backbone import apply_difffit, init_label_rows, load_backbone
 from .diffusion import noise_schedule, training_loss
 from .latents import LatentCache
 from .memory import MemoryBank, minimax_criteria
-from .stage import Stage, default_precision, write_atomic, write_json
+from .stage import Stage, default_precision, script, write_atomic, write_json
 
 # %% ../nbs/05_finetune.ipynb #b1d2c575
 @dataclass
@@ -421,6 +421,7 @@ def finetune(
 
 # %% ../nbs/05_finetune.ipynb #c39690e2
 @call_parse
+@script
 def minimax_finetune(
     latents: str = "runs/latents",  # folder written by minimax_encode
     backbone: str = "digits",  # "digits", a pipeline folder or a Hub id
