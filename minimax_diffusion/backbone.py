@@ -73,7 +73,7 @@ def frozen_linear(
 ):  # (..., out)
     "Apply a linear layer; on a CPU through oneDNN, where its weight is large, frozen and float32."
     weight = layer.weight
-    fits = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and weight.shape[1] >= WIDE and not weight.requires_grad
+    fits = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and min(weight.shape) >= WIDE and not weight.requires_grad
     if not fits or not _ONEDNN or torch.is_autocast_enabled("cpu"): return layer(x)
     return _FrozenLinear.apply(x, weight, layer.bias)
 
