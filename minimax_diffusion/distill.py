@@ -20,8 +20,8 @@ from fastcore.script import call_parse
 
 from .backbone import load_adapter, load_backbone
 from .coresets import METHODS, coreset, nested, nested_choice
-from .data import dataset_digest, get_benchmark, image_folder, load_dataset, name_labels, published_rows, subset, to_tensors
-from .evaluate import Protocol, _dict_table, evaluate, get_network, get_protocol, load_report
+from .data import dataset_digest, get_benchmark, image_folder, load_dataset, name_labels, subset, to_tensors
+from .evaluate import Protocol, _check_request, _dict_table, _published_table, evaluate, get_protocol, load_report, plot_accuracy, published
 from .finetune import PARTS, finetune
 from .latents import encode_latents, with_labels
 from .matching import match
@@ -122,14 +122,10 @@ def _curves(figure, adapter):
 
 # %% ../nbs/11_distill.ipynb #d2a2ddb3
 def _bars(figure, report):
-    "Accuracy of every method and network, with the deviation of the runs."
-    axis, methods = figure.subplots(), report.methods
-    for i, method in enumerate(methods):
-        means, stds = zip(*[report.accuracy(method, network, "last") for network in report.networks])
-        axis.bar([k + 0.8 * (i / len(methods) - 0.4) for k in range(len(means))], means, 0.75 / len(methods), yerr=stds, capsize=2, label=method)
-    low = min(row["last_mean"] for row in report.rows)
-    axis.set(xticks=range(len(report.networks)), xticklabels=report.networks, ylabel="test accuracy, %, last epoch", ylim=(max(0, low - 5), 100))
-    axis.legend(fontsize=7, ncols=len(methods), loc="upper center", bbox_to_anchor=(0.5, 1.15), frameon=False)
+    "Accuracy of every method and network after the last epoch, with the deviation of the runs."
+    axis = figure.subplots()
+    plot_accuracy(axis, report, "last")
+    axis.legend(fontsize=7, ncols=len(report.methods), loc="upper center", bbox_to_anchor=(0.5, 1.15), frameon=False)
 
 # %% ../nbs/11_distill.ipynb #8a3703a4
 def plot_run(
@@ -232,19 +228,16 @@ Top row: the first distilled image of each class. Below: the real training image
 # %% ../nbs/11_distill.ipynb #page0013
 PUBLISHED = """## Published figures, not measured here
 
-Test accuracy in % as their sources give it, with their models and their images; nothing above is mixed with them.
+Test accuracy in % as the sources give it, with their models and their images; nothing above is mixed with them.
 
 {}
 """
 
 
-def _published(dataset, sizes):
-    "Published accuracies for these sizes: a table for each size, protocol and source."
-    tables = {}
-    for row in [row for n in sizes for row in published_rows(dataset, n)]:
-        title = f"{row['ipc']} images per class, protocol `{row['protocol']}`; {row['source']}"
-        tables.setdefault(title, {}).setdefault(row["method"], {})[row["network"]] = f"{row['accuracy']:.1f}"
-    return PUBLISHED.format("\n\n".join(f"{title}:\n\n{_dict_table('method', table)}" for title, table in tables.items())) if tables else ""
+def _published(reports):
+    "Published accuracies for these evaluations; nothing where there are none to compare with."
+    rows = [row for report in reports for row in published(report)]
+    return PUBLISHED.format(_published_table(rows, reports[0].networks)) if rows else ""
 
 # %% ../nbs/11_distill.ipynb #3724d2eb
 def _page(record, reports, measures, new, phases=1):
@@ -253,9 +246,9 @@ def _page(record, reports, measures, new, phases=1):
     tables = [TABLES.format(ipc=n, repeats=record["repeats"], table=r.table("last"), best=r.table("best"), noise=r.noise) for n, r in reports.items()]
     table = measures.get("Minimax", {})
     return PAGE.format(**named, pipeline=_merged_models(phases), sizes=", ".join(map(str, reports)), tables="\n".join(tables), news=NEWS.format(", ".join(new)) if new else "",
-        published=_published(record["dataset"], reports), metrics=_dict_table("method", record["metrics"]) if measures else NO_METRICS,
+        published=_published(list(reports.values())), metrics=_dict_table("method", record["metrics"]) if measures else NO_METRICS,
         classwise=CLASSWISE.format(table.markdown()) if 0 < len(table) <= 100 else "", pictures=PICTURES if measures else "",
-        seconds=_dict_table("stage", {"seconds": record["seconds"]}))
+        seconds=_dict_table("stage", {"seconds": {k: v if v < 10 else round(v) for k, v in record["seconds"].items()}}))
 
 
 def _record(reports, measures, seconds):
@@ -292,11 +285,7 @@ def _check(ipc, baselines, train, judging, repeats):
     if unknown := [b for b in baselines if b not in BASELINES]: raise ValueError(f"unknown baseline {', '.join(map(repr, unknown))}; choose from {', '.join(BASELINES)}")
     few = {c: n for c, n in zip(train.classes, train.counts) if n < sizes[-1]}
     if few: raise ValueError(f"ipc is {sizes[-1]}, but there are fewer training images of " + ", ".join(f"{c} ({n})" for c, n in few.items()) + "; lower ipc or add images")
-    protocol = get_protocol(judging.get("protocol", "hard"), **protocol)
-    if repeats < 1: raise ValueError(f"repeats must be at least 1, got {repeats}")
-    if protocol.temperature and judging.get("teacher") is None: raise ValueError("soft labels need a teacher: pass evaluate_settings=dict(teacher=...), a network trained on the full data set")
-    with torch.device("meta"):  # unknown networks fail here
-        for network in protocol.networks: get_network(network, len(train.classes), protocol.image_size, protocol.widths.get(network), protocol.norm)
+    _check_request(get_protocol(judging.get("protocol", "hard"), **protocol), repeats, sizes[0], len(train.classes), judging.get("teacher"))
 
 # %% ../nbs/11_distill.ipynb #page0004
 class _Run:
