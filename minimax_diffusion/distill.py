@@ -336,7 +336,7 @@ def reports(self: _Run):
 
 # %% ../nbs/11_distill.ipynb #page0005
 ASKED = ("dataset", "ipc", "backbone", "label_ids", "new_labels", "classes", "baselines", "phase_size", "test_split", "repeats", "seed", "mixed_precision")  # must agree to go on with a run
-FREE = {"checkpoint_every", "compile", "every", "gradient_checkpointing", "part", "resident", "workers"}  # settings that may change: they cost time or memory alone
+FREE = {"accumulation_steps", "checkpoint_every", "compile", "distributed", "every", "gradient_checkpointing", "part", "resident", "workers"}  # settings that may change: they cost time or memory alone
 
 
 def _config(asked, settings, train, test):
@@ -363,11 +363,12 @@ def _distill(run, train, test, model, settings, asked):
     "The stages, one after the other, and the page."
     out, seed, progress, train = run.out, asked["seed"], asked["progress"], with_labels(train, asked["label_ids"])
     common, most, fast = dict(seed=seed, progress=progress), _sizes(asked["ipc"])[-1], dict(mixed_precision=asked["mixed_precision"])
+    compiled = {**common, **fast, "compile": asked["compile"]}
     with run.opened():
         with run.timed("encode"): latents = encode_latents(train, model, out/"latents", new_labels=asked["new_labels"], progress=progress, **fast)
-        with run.timed("fine-tune"): adapter = _tuned(latents, model, out/"adapter", asked["phase_size"], **{**common, **fast, **settings["finetune"]})
+        with run.timed("fine-tune"): adapter = _tuned(latents, model, out/"adapter", asked["phase_size"], **{**compiled, **settings["finetune"]})
         with run.timed("baselines"): methods = _baselines(asked["baselines"], train, latents, out, most, seed, model.device, progress, settings["matching"])
-        with run.timed("sample"): methods |= _generated(model, adapter, out, train, latents, {**common, **fast, "ipc": most, "compile": asked["compile"], **settings["sample"]})
+        with run.timed("sample"): methods |= _generated(model, adapter, out, train, latents, {**compiled, "ipc": most, **settings["sample"]})
         features = {name: _features(d, model) for name, d in methods.items()}
         measures = _measures(methods, features, latents)
         judge, means = dict(repeats=asked["repeats"], device=model.device, seconds=run.seconds, **common, **settings["evaluate"]), {m: t.mean() for m, t in measures.items()}
@@ -395,7 +396,7 @@ def distill(
     on_error: str = "raise",  # at a damaged image: "raise" or "skip"
     device=None,  # None: CUDA where there is one, else CPU
     mixed_precision: str | None = None,  # of fine-tuning and sampling: "no", "bf16" or "fp16"; None: the fastest that the device computes well
-    compile: bool = False,  # compile the transformer: slower at first, then faster
+    compile: bool = False,  # compile the transformer in both: slower at first, then faster
     finetune_settings: dict | None = None,  # arguments of `finetune` that depart from the benchmark's
     sample_settings: dict | None = None,  # likewise of `sample`
     evaluate_settings: dict | None = None,  # likewise of `evaluate`
@@ -436,6 +437,8 @@ def minimax_distill(
     classes: str = None,  # a text file with one class a line, to use these only
     download: bool = False,  # fetch the images into root where a public archive has them
     phase_size: int = 20,  # at most so many classes an adapter; more are fine-tuned as phases
+    teacher: str = None,  # folder written by minimax_teacher, for soft labels
+    balanced: bool = False,  # batches of fine-tuning visit the classes equally often
     repeats: int = 3,  # networks trained for each figure
     seed: int = 0,  # of everything random
     on_error: str = "raise",  # at a damaged image: "raise" or "skip"
@@ -447,6 +450,7 @@ def minimax_distill(
     "Distill a dataset, and report how well networks learn from it beside real images and plain DiT."
     out = out or f"runs/{dataset}"
     found = distill(dataset, out, _ipc(ipc), root, backbone, label_ids, new_labels, _list(baselines), phase_size=phase_size, repeats=repeats, seed=seed, on_error=on_error, classes=classes, download=download,
-                     device=device, mixed_precision=mixed_precision, compile=compile, evaluate_settings=dict(networks=_list(networks)) if networks else None, progress=progress)
+                     device=device, mixed_precision=mixed_precision, compile=compile, finetune_settings=dict(balanced=True) if balanced else None,
+                     evaluate_settings={k: v for k, v in dict(networks=_list(networks), teacher=teacher).items() if v}, progress=progress)
     for n, report in (found if isinstance(found, dict) else {ipc: found}).items(): print(f"{n} images per class:", report.table("last"), sep="\n")
     print(f"The images are in {out}/distilled, the report in {out}/report.md, its picture in {out}/report.png.")
