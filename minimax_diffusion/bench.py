@@ -22,7 +22,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
 import torch
@@ -396,6 +396,7 @@ def _in_fresh_process(function, *args, **kwargs):
 
 def _call(name, args, kwargs, threads):
     torch.set_num_threads(threads)
+    if sys.platform != "win32": set_start_method("fork", force=True)  # for loaders: the reference's classes cannot be sent to a spawned process
     torch.set_flush_denormal(True)  # random weights make numbers so small that a CPU stumbles over them
     torch.backends.cudnn.benchmark = True
     if torch.cuda.is_available(): torch.set_float32_matmul_precision("high")  # TF32, as the reference
