@@ -47,12 +47,12 @@ WIDE = 256  # width from which a model counts as large
 
 
 @torch.library.custom_op("minimax_diffusion::product", mutates_args=())
-def _product(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _product(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor], gelu: bool = False) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, *(("gelu", [], "tanh") if gelu else ("none", [], "")))
 
 
 @_product.register_fake
-def _(x, weight, bias): return x.new_empty(*x.shape[:-1], len(weight))
+def _(x, weight, bias, gelu=False): return x.new_empty(*x.shape[:-1], len(weight))
 
 
 class _FrozenLinear(torch.autograd.Function):
@@ -66,16 +66,20 @@ class _FrozenLinear(torch.autograd.Function):
     def backward(ctx, gradient):
         return _product(gradient, ctx.saved_tensors[0].T, None), None, gradient.flatten(0, -2).sum(0)
 
-
+# %% ../nbs/02_backbone.ipynb #196ec63b
 def frozen_linear(
     layer: nn.Linear,  # with a bias
     x,  # (..., in)
 ):  # (..., out)
     "Apply a linear layer; on a CPU through oneDNN, where its weight is large, frozen and float32."
-    weight = layer.weight
-    fits = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and min(weight.shape) >= WIDE and not weight.requires_grad
-    if not fits or not _ONEDNN or torch.is_autocast_enabled("cpu"): return layer(x)
-    return _FrozenLinear.apply(x, weight, layer.bias)
+    if not _through_onednn(layer.weight, x): return layer(x)
+    return _FrozenLinear.apply(x, layer.weight, layer.bias)
+
+
+def _through_onednn(weight, x):
+    "Whether a product is one of those that oneDNN does faster."
+    if not _ONEDNN or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"): return False
+    return x.dtype == weight.dtype == torch.float32 and min(weight.shape) >= WIDE and not weight.requires_grad
 
 
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.backends.cpu.get_cpu_capability().startswith("AVX")
@@ -105,10 +109,11 @@ def _gelu(x):
     if not (torch.compiler.is_compiling() and x.device.type == "cpu"): return F.gelu(x, approximate="tanh")
     return x * torch.sigmoid(x * (1.5957691216057308 + 0.07135481627260025 * x * x))
 
-
+# %% ../nbs/02_backbone.ipynb #15a18726
 def _mlp(block, x):
     "The two layers between which the width is four times as large (N, T, D) -> (N, T, D)."
     first, last = block.ff.net[0].proj, block.ff.net[2]
+    if not torch.is_grad_enabled() and _through_onednn(first.weight, x): return frozen_linear(last, _product(x, first.weight, first.bias, True))
     return frozen_linear(last, _gelu(frozen_linear(first, x)))
 
 

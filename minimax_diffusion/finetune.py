@@ -27,7 +27,7 @@ from .backbone import apply_difffit, init_label_rows, load_backbone
 from .diffusion import noise_schedule, training_loss
 from .latents import LatentCache
 from .memory import MemoryBank, minimax_criteria
-from .stage import Stage, default_precision, script, write_atomic, write_json
+from .stage import Stage, default_precision, keep_memory, script, write_atomic, write_json
 
 # %% ../nbs/05_finetune.ipynb #b1d2c575
 @dataclass
@@ -411,7 +411,8 @@ def finetune(
     settings |= {k: v for k, v in dict(balanced=balanced, gamma_blocks=gamma_blocks).items() if v}
     stage = _open(out, dict(steps=steps, **settings), latents, backbone, distributed)
     if stage.complete: return stage.out
-    if backbone.device.type == "cuda": torch.set_float32_matmul_precision("high")  # TF32, as the reference
+    if backbone.device.type == "cpu": keep_memory()
+    else: torch.set_float32_matmul_precision("high")  # TF32, as the reference
     trainer = MinimaxTrainer(latents, backbone, **settings, accumulation_steps=accumulation_steps, compile=compile, distributed=distributed, resident=resident)
     if gradient_checkpointing: trainer.accelerator.unwrap_model(trainer.transformer).enable_gradient_checkpointing()
     _train(trainer, stage, steps, checkpoint_every, progress)

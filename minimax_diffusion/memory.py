@@ -93,9 +93,16 @@ def similarity(
     classes,  # (N,) class of each
 ):  # (N, memory_size); meaningless where not `filled`
     "Cosine of each vector with every memory of its own class."
-    features = F.normalize(features.flatten(1).float(), dim=1)
-    if features.device.type == "cpu": return torch.stack([self.vectors[c] @ x for c, x in zip(classes.tolist(), features)])  # no copy of the memories
-    return torch.bmm(self.vectors[classes], features[:, :, None])[:, :, 0]
+    return _cosines(self, _unit(features), classes)
+
+
+def _unit(features): return F.normalize(features.flatten(1).float(), dim=1)
+
+
+def _cosines(bank, unit, classes):
+    "The same for unit vectors; a CPU need not copy the memories together."
+    if unit.device.type == "cpu": return torch.stack([torch.mv(bank.vectors[c], x) for c, x in zip(classes.tolist(), unit.unbind())])
+    return torch.bmm(bank.vectors[classes], unit[:, :, None])[:, :, 0]
 
 # %% ../nbs/04_memory.ipynb #16cfafdf
 def _class_extreme(values, classes, num_classes, kind):
@@ -104,12 +111,11 @@ def _class_extreme(values, classes, num_classes, kind):
     return start.scatter_reduce(0, classes, values, kind)
 
 
-def _most_extreme(bank, features, classes, sign):
-    "Cosine of each vector with its farthest (sign 1) or closest (-1) memory, (N,); infinite where it has none. Gradients run through that pair alone."
+def _most_extreme(bank, unit, classes, sign):
+    "Cosine of each unit vector with its farthest (sign 1) or closest (-1) memory, (N,); infinite where it has none. Gradients run through that pair alone."
     filled = bank.filled(classes)
-    with torch.no_grad(): slot = (sign * bank.similarity(features, classes)).masked_fill(~filled, torch.inf).argmin(1)
-    cosine = (F.normalize(features.flatten(1).float(), dim=1) * bank.vectors[classes, slot]).sum(1)
-    return torch.where(filled[:, 0], cosine, sign * torch.inf)
+    with torch.no_grad(): slot = (sign * _cosines(bank, unit, classes)).masked_fill_(~filled, torch.inf).argmin(1)
+    return torch.where(filled[:, 0], (unit * bank.vectors[classes, slot]).sum(1), sign * torch.inf)
 
 
 def minimax_criteria(
@@ -119,8 +125,8 @@ def minimax_criteria(
     generated: MemoryBank,  # memory of predictions
 ) -> tuple:  # representativeness, diversity: both ()
     "Both criteria, averaged over the classes in the batch, without waiting for the device."
-    num_classes = len(real.count) - 1
-    worst, closest = _most_extreme(real, pred, classes, 1), _most_extreme(generated, pred, classes, -1)
+    num_classes, unit = len(real.count) - 1, _unit(pred)
+    worst, closest = _most_extreme(real, unit, classes, 1), _most_extreme(generated, unit, classes, -1)
     worst, closest = _class_extreme(worst, classes, num_classes, "amin"), _class_extreme(closest, classes, num_classes, "amax")
     present = torch.zeros(num_classes, device=worst.device).index_fill_(0, classes, 1).sum()
     representativeness = torch.where(worst.isfinite(), 1 - worst, 0).sum() / present

@@ -171,7 +171,7 @@ def trained_difference(
     "DiffFit's parameters, beside the reference's."
     config = config or dit_config(1152, 28, 16, 32, 1000)
     with torch.device("meta"):
-        ours, theirs = apply_difffit(new_transformer(**config), gamma_blocks=14), _reference_class(reference, config)(input_size=32)
+        ours, theirs = apply_difffit(new_transformer(**config), gamma_blocks=14), _reference_class(reference, config)(input_size=32, num_classes=config["num_embeds_ada_norm"])
     theirs = trained_parameters(reference.train.mark_difffit_trainable(theirs))
     translated = {o for name in theirs for o in original_names(config["num_layers"], range(config["num_layers"]))[name]}
     count = lambda parameters: sum(p.numel() for p in parameters.values())
