@@ -46,13 +46,18 @@ class Gammas(nn.Module):
 WIDE = 256  # width from which a model counts as large
 
 
-@torch.library.custom_op("minimax_diffusion::product", mutates_args=())
-def _product(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor], gelu: bool = False) -> torch.Tensor:
+def _onednn(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor], gelu: bool = False) -> torch.Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, *(("gelu", [], "tanh") if gelu else ("none", [], "")))
 
 
-@_product.register_fake
-def _(x, weight, bias, gelu=False): return x.new_empty(*x.shape[:-1], len(weight))
+if not hasattr(torch.ops.minimax_diffusion, "product"):  # an operator that the compiler takes as it is
+    _library = torch.library.Library("minimax_diffusion", "DEF")
+    _library.define("product(Tensor x, Tensor weight, Tensor? bias, bool gelu=False) -> Tensor")
+    _library.impl("product", _onednn, "CPU")
+    torch.library.register_fake("minimax_diffusion::product", lambda x, weight, bias, gelu=False: x.new_empty(*x.shape[:-1], len(weight)), lib=_library)
+
+
+def _product(*args): return (torch.ops.minimax_diffusion.product if torch.compiler.is_compiling() else _onednn)(*args)
 
 
 class _FrozenLinear(torch.autograd.Function):
@@ -124,7 +129,7 @@ def _multiply_add(x, a, b):
 # %% ../nbs/02_backbone.ipynb #02aea601
 def _block(block, x, c):
     "One DiT block: tokens (N, T, D), activated conditioning (N, D) -> tokens."
-    shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = block.norm1.linear(c)[:, None].chunk(6, dim=-1)
+    shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = frozen_linear(block.norm1.linear, c)[:, None].chunk(6, dim=-1)
     if (g := block.gammas) is not None: gate_attn, gate_mlp = gate_attn * g.attn.to(x.dtype), gate_mlp * g.mlp.to(x.dtype)
     x = _multiply_add(x, gate_attn, _attention(block, _multiply_add(shift_attn, block.norm1.norm(x), 1 + scale_attn)))
     return _multiply_add(x, gate_mlp, _mlp(block, _multiply_add(shift_mlp, block.norm3(x), 1 + scale_mlp)))
@@ -176,7 +181,7 @@ def forward(
     drop=None,  # (N,) bool, see `condition`
 ):  # noise and variance values (N, 2C, H, W)
     "Predict noise and variance values."
-    x = self.pos_embed(hidden_states)
+    x = self.pos_embed(hidden_states).contiguous()  # it comes transposed, and would stay so through all blocks
     c = F.silu(self.condition(timestep, class_labels, drop, x.dtype))
     run = self.__dict__.get("run_block", _block)
     for block in self.transformer_blocks:

@@ -19,6 +19,7 @@ import os
 import resource
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import traceback
@@ -168,7 +169,7 @@ class Turns:
 # %% ../nbs/12_bench.ipynb #fde44f5f
 def _play(connection, function, device, args, settings, threads):
     "The life of a side: a fresh Python that calls a function of this module."
-    multiprocessing.set_start_method("fork", force=True)  # what a process that was not started by another would use
+    if sys.platform != "win32": multiprocessing.set_start_method("fork", force=True)  # what a process that was not started by another would use
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # random weights make numbers so small that a CPU stumbles over them
     torch.backends.cudnn.benchmark = True
@@ -290,7 +291,7 @@ def vae_flops(
     with torch.no_grad(): return count_flops(lambda: vae.encode(images)), count_flops(lambda: vae.decode(latents))
 
 # %% ../nbs/12_bench.ipynb #aad176c8
-WAYS = {"ours": {}, "ours, compiled": dict(compile=True), "ours, bf16": dict(mixed_precision="bf16"), "ours, bf16, compiled": dict(mixed_precision="bf16", compile=True)}
+WAYS = {"ours": {}, "ours, compiled": dict(compile=True), "ours, compiled whole": dict(compile="default"), "ours, bf16": dict(mixed_precision="bf16"), "ours, bf16, compiled": dict(mixed_precision="bf16", compile=True)}
 
 
 def play_finetune(
@@ -301,7 +302,6 @@ def play_finetune(
 ):
     "Steps of our fine-tuning."
     with tempfile.TemporaryDirectory() as folder:
-        if torch.device(device).type == "cpu": keep_memory()
         trainer = MinimaxTrainer(random_latents(work, Path(folder)/"latents"), random_backbone(work, device, vae=False), batch_size=work.batch_size, **settings)
         for _ in turns: trainer.step()
 
@@ -362,6 +362,7 @@ def play_criteria(
     work: Workload,  # what
 ):
     "Our memories and criteria, with their gradients."
+    keep_memory(device)
     batches, banks = list(_their_batches(work, 32)), [MemoryBank(work.classes, 64, 4 * work.config["sample_size"] ** 2).to(device) for _ in range(2)]
     turn = cycle(list(zip([tuple(x.to(device) for x in batch) for batch in batches], _predictions(batches, device))))
     def step():
@@ -529,11 +530,11 @@ def plan(
 ) -> dict:  # name -> function of this module and its settings
     "The measurements of a size."
     cuda = torch.device(device).type == "cuda"
-    fast, repeats = ("ours, bf16", "ours, bf16, compiled") if cuda else ("ours, bf16",), 20 if cuda else 7
+    fast, repeats = ("ours, bf16", "ours, bf16, compiled") if cuda else ("ours, compiled whole", "ours, bf16"), 20 if cuda else 9
     tasks = {"ceiling": (matmul_ceiling, {}), "memory": (bench_memory, {}),
              "finetune": (bench_finetune, dict(ways=("ours", "ours, compiled", *fast), repeats=repeats)),
-             "finetune, with images": (bench_finetune, dict(images=True, ways=("ours", *fast[1:]), repeats=5)),
-             "sample": (bench_sampling, dict(ways=("ours", *(fast[1:] or ("ours, compiled",))))), "encode": (bench_encode, dict(ways=("ours", *fast[:cuda])))}
+             "finetune, with images": (bench_finetune, dict(images=True, ways=("ours", fast[1] if cuda else fast[0]), repeats=5)),
+             "sample": (bench_sampling, dict(ways=("ours", fast[1] if cuda else "ours, compiled"))), "encode": (bench_encode, dict(ways=("ours", *fast[:cuda])))}
     if work.size != "digits": tasks["evaluate"] = (bench_evaluation, dict(ways=("ours", "ours, compiled") if cuda else ("ours",)))
     if cuda: tasks["ceiling, bf16"] = (matmul_ceiling, dict(dtype=torch.bfloat16))
     return tasks

@@ -351,7 +351,7 @@ class Training:
         self.forward = torch.compile(self.network, dynamic=False) if compile else self.network
         self.images, self.targets = images.to(self.device), targets.to(self.device)
         self.generator = torch.Generator().manual_seed(seed)
-        if self.device.type == "cpu": keep_memory()
+        keep_memory(self.device)
         self.optimizer, self.scheduler = make_optimizer(network, protocol, epochs)
 
 # %% ../nbs/08_evaluate.ipynb #4db8b7f8

@@ -158,6 +158,7 @@ class MinimaxTrainer:
         distributed: bool = True,  # share the work with the other processes of a launch
         resident: bool | None = None,  # hold all latents on the device; None: on a GPU, if they take at most a quarter of what is free
     ):
+        keep_memory(backbone.device)
         self.lambda_r, self.lambda_d, self.seed = lambda_r, lambda_d, seed
         self.batch_size, self.label_dropout, self.balanced = batch_size, label_dropout, balanced
         AcceleratorState._reset_state()  # another precision than last time is allowed
@@ -411,8 +412,7 @@ def finetune(
     settings |= {k: v for k, v in dict(balanced=balanced, gamma_blocks=gamma_blocks).items() if v}
     stage = _open(out, dict(steps=steps, **settings), latents, backbone, distributed)
     if stage.complete: return stage.out
-    if backbone.device.type == "cpu": keep_memory()
-    else: torch.set_float32_matmul_precision("high")  # TF32, as the reference
+    if backbone.device.type == "cuda": torch.set_float32_matmul_precision("high")  # TF32, as the reference
     trainer = MinimaxTrainer(latents, backbone, **settings, accumulation_steps=accumulation_steps, compile=compile, distributed=distributed, resident=resident)
     if gradient_checkpointing: trainer.accelerator.unwrap_model(trainer.transformer).enable_gradient_checkpointing()
     _train(trainer, stage, steps, checkpoint_every, progress)

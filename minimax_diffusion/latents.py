@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .backbone import load_backbone
 from .data import claim_labels, dataset_digest, get_benchmark, load_dataset, match_labels, name_labels
-from .stage import PRECISIONS, Stage, digest as digest_of, in_batches, precision, read_config, script, share, state_digest, write_atomic
+from .stage import PRECISIONS, Stage, digest as digest_of, in_batches, keep_memory, precision, read_config, script, share, state_digest, write_atomic
 
 # %% ../nbs/01_latents.ipynb #08444f9b
 class LatentCache:
@@ -158,6 +158,7 @@ def encode_latents(
     stage = Stage(out, "encode", config, dict(images=dataset_digest(images), vae=state_digest(backbone.vae.state_dict())))
     missing = lambda: _missing(stage.partial, len(images), shard_size)
     if not stage.complete and (todo := {i: span for i, span in missing().items() if i % n == k}):
+        keep_memory(backbone.device)
         ready = replace(backbone, vae=working_copy(backbone.vae, PRECISIONS[mixed_precision], backbone.device))
         write = lambda i, shard: write_atomic(stage.partial/f"latents-{i:05d}.safetensors", lambda path: save_file(shard, path))
         with tqdm(total=sum(last - first for first, last in todo.values()), desc="encode", unit="image", disable=not progress) as bar:

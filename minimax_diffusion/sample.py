@@ -26,7 +26,7 @@ from .backbone import ddpm_scheduler, load_adapter, load_backbone, merge
 from .data import image_to_tensor, read_image, show_images
 from .latents import working_copy
 from .phases import phase_adapters
-from .stage import PRECISIONS, Stage, digest, free_memory, in_batches, precision, read_config, script, share, write_atomic
+from .stage import PRECISIONS, Stage, digest, free_memory, in_batches, keep_memory, precision, read_config, script, share, write_atomic
 
 # %% ../nbs/06_sample.ipynb #1caf5192
 def guided_prediction(
@@ -202,6 +202,7 @@ def prepare(
     compile: bool = False,  # compile the networks
 ):  # another `Backbone`
     "A copy of a backbone to draw with."
+    keep_memory(backbone.device)
     dtype, device = PRECISIONS[precision(mixed_precision, backbone.device)], backbone.device
     tuned = replace(backbone, transformer=copy.deepcopy(backbone.transformer))
     if state is not None: load_adapter(tuned, state)

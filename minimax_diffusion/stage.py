@@ -38,8 +38,11 @@ def resolve_device(
     return device
 
 # %% ../nbs/00_stage.ipynb #3ee31ab7
-def keep_memory() -> bool:  # whether glibc agreed; other systems' allocators are left alone
+def keep_memory(
+    device="cpu",  # where the work will be done; on a GPU nothing happens
+) -> bool:  # whether glibc agreed; other systems' allocators are left alone
     "Keep memory that tensors leave for the next ones, instead of returning large blocks to the system."
+    if torch.device(device).type != "cpu": return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     settings = {"M_TRIM_THRESHOLD": (-1, -1), "M_MMAP_MAX": (-4, 0), "M_ARENA_MAX": (-8, 1)}  # numbers of malloc.h
     return mallopt is not None and all(mallopt(*pair) for pair in settings.values())
@@ -187,14 +190,17 @@ def config_difference(
 def script(
     func,  # what a console script of the same name runs
 ):  # the same, under `call_parse`
-    "Answer a user's mistake in one line on stderr, with exit status 2."
+    "Answer a user's mistake in one line on stderr, with exit status 2; leave the other processes of a launch in good order."
     @wraps(func)
     def _run(*args, **kwargs):
-        try: return func(*args, **kwargs)
+        console = Path(sys.argv[0]).stem == func.__name__
+        try: result = func(*args, **kwargs)
         except (ValueError, OSError, ImportError) as e:
-            if Path(sys.argv[0]).stem != func.__name__ or os.environ.get("MINIMAX_DEBUG"): raise
+            if not console or os.environ.get("MINIMAX_DEBUG"): raise
             print(f"{func.__name__}: {' '.join(str(e).split())}", file=sys.stderr)
             sys.exit(2)
+        if console and PartialState._shared_state: PartialState().destroy_process_group()  # else a process may abort at its end
+        return result
     return _run
 
 # %% ../nbs/00_stage.ipynb #4951bf1a
