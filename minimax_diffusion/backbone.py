@@ -63,12 +63,22 @@ def _product(*args): return (torch.ops.minimax_diffusion.product if torch.compil
 class _FrozenLinear(torch.autograd.Function):
     "`F.linear` through oneDNN, with gradients for the input and the bias."
     @staticmethod
-    def forward(ctx, x, weight, bias):
+    def forward(
+        ctx,  # keeps the weight
+        x,  # (..., in)
+        weight,  # (out, in), frozen
+        bias,  # (out,)
+    ):  # (..., out)
+        "Multiply and add."
         ctx.save_for_backward(weight)
         return _product(x, weight, bias)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(
+        ctx,  # with the weight
+        gradient,  # of the output (..., out)
+    ) -> tuple:  # gradients of the input (..., in), none, and of the bias (out,)
+        "Multiply by the transposed weight; add up."
         return _product(gradient, ctx.saved_tensors[0].T, None), None, gradient.flatten(0, -2).sum(0)
 
 # %% ../nbs/02_backbone.ipynb #196ec63b

@@ -44,7 +44,7 @@ class NoiseSchedule:
             self._on[device] = {name: table.to(device, torch.float32) for name, table in tables.items()}
         return self._on[device]
 
-
+# %% ../nbs/03_diffusion.ipynb #096172b6
 def noise_schedule(
     scheduler,  # a diffusers scheduler; its configuration names the betas
 ) -> NoiseSchedule:  # tables on the CPU
@@ -55,7 +55,7 @@ def noise_schedule(
     alpha_bar = (1 - betas).cumprod(0)
     return NoiseSchedule(betas, alpha_bar, torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]]))
 
-
+# %% ../nbs/03_diffusion.ipynb #1fdd44f7
 def _mean_error_factor(schedule):
     "Distance of the two posterior means per unit of noise error, (T,)."
     coefficient = schedule.betas * schedule.alpha_bar_previous.sqrt() / (1 - schedule.alpha_bar)

@@ -56,31 +56,34 @@ class LatentCache:
         return self.shard(0)["mean"].shape[1]
 
     @property
-    def new_rows(self) -> dict:
-        "Label -> where its row starts, of the classes that took one over."
-        return {label: self.new_labels[c] for c, label in zip(self.classes, self.label_ids) if c in self.new_labels}
-
-    @property
     def latent_shape(self) -> tuple:
         "Channels, height, width of one latent."
         return tuple(self.shard(0)["mean"].shape[2:])
 
-    def posterior(
-        self,
-        rows,  # (n,) indices of images
-        views=None,  # (n,) which view of each; None: the image itself
-    ) -> tuple:  # mean and deviation, float32 (n, C, h, w)
-        "Mean and standard deviation of the VAE's posterior, in the transformer's scale."
-        rows = torch.as_tensor(rows).cpu()
-        views = torch.zeros_like(rows) if views is None else views.cpu()
-        if self.rows is not None: rows = self.rows[rows]
-        numbers, places = rows // self.shard_size, rows % self.shard_size
-        like = self.shard(0)["mean"]
-        found = [torch.empty(len(rows), *self.latent_shape, device=like.device) for _ in range(2)]
-        for k in numbers.unique().tolist():
-            here = numbers == k
-            for x, kind in zip(found, ("mean", "std")): x[here] = self.shard(k)[kind][places[here], views[here]].float()
-        return tuple(found)
+# %% ../nbs/01_latents.ipynb #6064d269
+@patch(as_prop=True)
+def new_rows(self: LatentCache) -> dict:
+    "Label -> where its row starts, of the classes that took one over."
+    return {label: self.new_labels[c] for c, label in zip(self.classes, self.label_ids) if c in self.new_labels}
+
+
+@patch
+def posterior(
+    self: LatentCache,
+    rows,  # (n,) indices of images
+    views=None,  # (n,) which view of each; None: the image itself
+) -> tuple:  # mean and deviation, float32 (n, C, h, w)
+    "Mean and standard deviation of the VAE's posterior, in the transformer's scale."
+    rows = torch.as_tensor(rows).cpu()
+    views = torch.zeros_like(rows) if views is None else views.cpu()
+    if self.rows is not None: rows = self.rows[rows]
+    numbers, places = rows // self.shard_size, rows % self.shard_size
+    like = self.shard(0)["mean"]
+    found = [torch.empty(len(rows), *self.latent_shape, device=like.device) for _ in range(2)]
+    for k in numbers.unique().tolist():
+        here = numbers == k
+        for x, kind in zip(found, ("mean", "std")): x[here] = self.shard(k)[kind][places[here], views[here]].float()
+    return tuple(found)
 
 # %% ../nbs/01_latents.ipynb #dba4f91f
 def working_copy(

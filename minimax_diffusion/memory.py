@@ -93,29 +93,55 @@ def similarity(
     classes,  # (N,) class of each
 ):  # (N, memory_size); meaningless where not `filled`
     "Cosine of each vector with every memory of its own class."
-    return _cosines(self, _unit(features), classes)
+    return _products(self, F.normalize(features.flatten(1).float(), dim=1), classes)
 
 
-def _unit(features): return F.normalize(features.flatten(1).float(), dim=1)
+def _products(bank, vectors, classes):
+    "Products with every memory of the own class, (N, memory_size); a CPU need not copy the memories together."
+    if vectors.device.type == "cpu": return torch.stack([torch.mv(bank.vectors[c], x) for c, x in zip(classes.tolist(), vectors.unbind())])
+    return torch.bmm(bank.vectors[classes], vectors[:, :, None])[:, :, 0]
 
+# %% ../nbs/04_memory.ipynb #249e9c37
+class _Cosine(torch.autograd.Function):
+    "Cosines of vectors (N, dim) with K unit vectors each (K, N, dim): (K, N)."
+    @staticmethod
+    def forward(
+        ctx,  # keeps all
+        vectors,  # (N, dim)
+        partners,  # (K, N, dim), of length one, without gradients
+    ):  # (K, N)
+        "Product over length."
+        length = vectors.norm(dim=1).clamp(min=1e-12)
+        cosine = (vectors * partners).sum(2) / length
+        ctx.save_for_backward(vectors, partners, cosine, length)
+        return cosine
 
-def _cosines(bank, unit, classes):
-    "The same for unit vectors; a CPU need not copy the memories together."
-    if unit.device.type == "cpu": return torch.stack([torch.mv(bank.vectors[c], x) for c, x in zip(classes.tolist(), unit.unbind())])
-    return torch.bmm(bank.vectors[classes], unit[:, :, None])[:, :, 0]
+    @staticmethod
+    def backward(
+        ctx,  # with all
+        gradient,  # (K, N)
+    ) -> tuple:  # of the vectors (N, dim), and none
+        "Along the sphere, not outwards."
+        vectors, partners, cosine, length = ctx.saved_tensors
+        gradient = gradient / length
+        return (gradient[:, :, None] * partners).sum(0) - (gradient * cosine / length).sum(0)[:, None] * vectors, None
 
 # %% ../nbs/04_memory.ipynb #16cfafdf
-def _class_extreme(values, classes, num_classes, kind):
-    "The smallest or largest value of every class, (num_classes,); infinite where a class is absent."
-    start = torch.full((num_classes,), torch.inf if kind == "amin" else -torch.inf, device=values.device)
-    return start.scatter_reduce(0, classes, values, kind)
+def _partners(real, generated, vectors, classes):
+    "Of each vector: its farthest real and its closest generated memory, (2, N, dim), and whether there is any, (2, N)."
+    products = torch.stack([_products(real, vectors, classes), -_products(generated, vectors, classes)])
+    filled = torch.stack([real.filled(classes), generated.filled(classes)])
+    slots = products.masked_fill_(~filled, torch.inf).argmin(2)
+    return torch.stack([bank.vectors[classes, slot] for bank, slot in zip((real, generated), slots)]), filled[..., 0]
 
 
-def _most_extreme(bank, unit, classes, sign):
-    "Cosine of each unit vector with its farthest (sign 1) or closest (-1) memory, (N,); infinite where it has none. Gradients run through that pair alone."
-    filled = bank.filled(classes)
-    with torch.no_grad(): slot = (sign * _cosines(bank, unit, classes)).masked_fill_(~filled, torch.inf).argmin(1)
-    return torch.where(filled[:, 0], (unit * bank.vectors[classes, slot]).sum(1), sign * torch.inf)
+def _weights(cosine, known, classes):
+    "How much each pair counts, (2, N): the share of its class if it is the extreme one of the class, else nothing."
+    same = classes[:, None] == classes
+    losses = torch.stack([-cosine[0], cosine[1]])
+    extreme = losses[:, None].masked_fill(~same, -torch.inf).argmax(2)
+    share = 1 / same.sum(1)
+    return torch.zeros_like(losses).scatter_add_(1, extreme, known * (share / share.sum()))
 
 
 def minimax_criteria(
@@ -125,10 +151,9 @@ def minimax_criteria(
     generated: MemoryBank,  # memory of predictions
 ) -> tuple:  # representativeness, diversity: both ()
     "Both criteria, averaged over the classes in the batch, without waiting for the device."
-    num_classes, unit = len(real.count) - 1, _unit(pred)
-    worst, closest = _most_extreme(real, unit, classes, 1), _most_extreme(generated, unit, classes, -1)
-    worst, closest = _class_extreme(worst, classes, num_classes, "amin"), _class_extreme(closest, classes, num_classes, "amax")
-    present = torch.zeros(num_classes, device=worst.device).index_fill_(0, classes, 1).sum()
-    representativeness = torch.where(worst.isfinite(), 1 - worst, 0).sum() / present
-    diversity = torch.where(closest.isfinite(), closest, 0).sum() / present
-    return representativeness, diversity
+    vectors = pred.flatten(1).float()
+    with torch.no_grad(): partners, known = _partners(real, generated, vectors, classes)
+    cosine = _Cosine.apply(vectors, partners)
+    with torch.no_grad(): weights = _weights(cosine, known, classes)
+    totals = (weights * cosine).sum(1)
+    return weights[0].sum() - totals[0], totals[1]

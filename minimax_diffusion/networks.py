@@ -19,7 +19,14 @@ from torch.nn import functional as F
 class _OneByOne(torch.autograd.Function):
     "Batch norm of each image by itself."
     @staticmethod
-    def forward(ctx, x, weight, bias, eps):
+    def forward(
+        ctx,  # keeps the input, the weight and the images' means and scales
+        x,  # maps (N, C, H, W)
+        weight,  # (C,)
+        bias,  # (C,)
+        eps,  # added to the variance
+    ):  # (N, C, H, W)
+        "Image by image."
         out, stats = torch.empty_like(x), x.new_empty(2, *x.shape[:2])
         for i in range(len(x)):
             torch.native_batch_norm(x[i:i+1], weight, bias, None, None, True, 0., eps, out=(out[i:i+1], stats[0, i], stats[1, i]))
@@ -28,7 +35,11 @@ class _OneByOne(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(
+        ctx,  # with what `forward` kept
+        grad,  # of the output (N, C, H, W)
+    ) -> tuple:  # gradients of input, weight and bias, and none
+        "Image by image; weight and bias add up."
         x, weight, (means, scales) = ctx.saved_tensors
         grad, dx, dweight, dbias = grad.contiguous(memory_format=torch.channels_last), torch.empty_like(x), *x.new_empty(2, *x.shape[:2])
         for i in range(len(x)):
@@ -131,7 +142,11 @@ def _conv(channels, out, kernel, stride, norm, average, relu=True):
 
 class _Shortcut(nn.Sequential):
     "Convolution, average, norm; channels-last maps are averaged first, which is the same with a quarter of the work."
-    def forward(self, x):
+    def forward(
+        self,
+        x,  # maps (N, C, H, W)
+    ):  # (N, C', H', W')
+        "Convolve, average, normalise, in the order that costs least."
         if len(self) < 3 or x.is_contiguous(): return super().forward(x)
         conv, pool, norm = self
         return norm(conv(pool(x)))
