@@ -396,7 +396,7 @@ def bench_memory(
     work: Workload,  # what to time
     device,  # where
     path=None,  # clone of the reference
-    repeats: int = 20,  # how often
+    repeats: int = 40,  # how often
 ) -> dict:  # see `result`
     "Memory and criteria alone."
     sides = {"ours": ("play_criteria", {})}

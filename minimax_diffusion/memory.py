@@ -58,11 +58,10 @@ class MemoryBank(nn.Module):
         classes,  # (N,) class of each
     ):
         "Remember a batch, in its order."
-        same = classes[:, None] == classes[None]
-        earlier, total = same.tril(-1).sum(1), same.sum(1)
-        slot = (self.count[classes] + earlier) % self.memory_size
-        row = torch.where(total - earlier <= self.memory_size, classes, len(self.vectors) - 1)
-        self.vectors[row, slot] = F.normalize(features.flatten(1).float(), dim=1)
+        same = classes[:, None] == classes
+        earlier, row = same.tril(-1).sum(1), classes
+        if len(classes) > self.memory_size: row = torch.where(same.sum(1) - earlier <= self.memory_size, classes, len(self.vectors) - 1)
+        self.vectors[row, (self.count[classes] + earlier) % self.memory_size] = F.normalize(features.flatten(1).float(), dim=1)
         self.count.index_add_(0, classes, torch.ones_like(classes))
 
 # %% ../nbs/04_memory.ipynb #d2a3b4c5
@@ -124,24 +123,26 @@ class _Cosine(torch.autograd.Function):
         "Along the sphere, not outwards."
         vectors, partners, cosine, length = ctx.saved_tensors
         gradient = gradient / length
-        return (gradient[:, :, None] * partners).sum(0) - (gradient * cosine / length).sum(0)[:, None] * vectors, None
+        return torch.addcmul((gradient[:, :, None] * partners).sum(0), (gradient * cosine / length).sum(0)[:, None], vectors, value=-1), None
 
 # %% ../nbs/04_memory.ipynb #16cfafdf
-def _partners(real, generated, vectors, classes):
-    "Of each vector: its farthest real and its closest generated memory, (2, N, dim), and whether there is any, (2, N)."
-    products = torch.stack([_products(real, vectors, classes), -_products(generated, vectors, classes)])
-    filled = torch.stack([real.filled(classes), generated.filled(classes)])
-    slots = products.masked_fill_(~filled, torch.inf).argmin(2)
-    return torch.stack([bank.vectors[classes, slot] for bank, slot in zip((real, generated), slots)]), filled[..., 0]
+def _partners(banks, vectors, classes):
+    "Of each vector: its mirrored farthest real and its closest generated memory, (2, N, dim), and whether there is any, (2, N)."
+    products = torch.stack([_products(bank, vectors, classes) for bank in banks])
+    products[0].neg_()
+    filled = torch.stack([bank.filled(classes) for bank in banks])
+    slots = products.masked_fill_(~filled, -torch.inf).argmax(2)
+    found = torch.stack([bank.vectors[classes, slot] for bank, slot in zip(banks, slots)])
+    found[0].neg_()
+    return found, filled[..., 0]
 
 
 def _weights(cosine, known, classes):
     "How much each pair counts, (2, N): the share of its class if it is the extreme one of the class, else nothing."
     same = classes[:, None] == classes
-    losses = torch.stack([-cosine[0], cosine[1]])
-    extreme = losses[:, None].masked_fill(~same, -torch.inf).argmax(2)
+    extreme = cosine[:, None].masked_fill(~same, -torch.inf).argmax(2)
     share = 1 / same.sum(1)
-    return torch.zeros_like(losses).scatter_add_(1, extreme, known * (share / share.sum()))
+    return torch.zeros_like(cosine).scatter_add_(1, extreme, known * (share / share.sum()))
 
 
 def minimax_criteria(
@@ -152,8 +153,8 @@ def minimax_criteria(
 ) -> tuple:  # representativeness, diversity: both ()
     "Both criteria, averaged over the classes in the batch, without waiting for the device."
     vectors = pred.flatten(1).float()
-    with torch.no_grad(): partners, known = _partners(real, generated, vectors, classes)
+    with torch.no_grad(): partners, known = _partners((real, generated), vectors, classes)
     cosine = _Cosine.apply(vectors, partners)
     with torch.no_grad(): weights = _weights(cosine, known, classes)
-    totals = (weights * cosine).sum(1)
-    return weights[0].sum() - totals[0], totals[1]
+    mirrored, closest = (weights * cosine).sum(1).unbind()
+    return weights[0].sum() + mirrored, closest
