@@ -570,7 +570,7 @@ def run_bench(
     record = json.loads(file.read_text()) if file.exists() else {}
     about = dict(size=size, reference=path is not None, device=device.type, threads=torch.get_num_threads())
     if other := {k: record[k] for k, v in about.items() if record.get(k, v) != v}: raise ValueError(f"{file} holds another run: {other}; choose another --out")
-    record |= about | dict(environment=environment(device), processor=_processor(), commit=_commit(), load=vars(work) | dict(config=dict(work.config)), measured=record.get("measured", {}))
+    record |= about | dict(environment=environment(device), processor=_processor(), load=vars(work) | dict(config=dict(work.config)), measured=record.get("measured", {}))
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, (function, settings) in tqdm(plan(work, device).items(), "bench", disable=not progress):
         if name in record["measured"]: continue
@@ -578,6 +578,7 @@ def run_bench(
         start = time.perf_counter()
         record["measured"][name] = function(*args, **settings)
         record.setdefault("took", {})[name] = round(time.perf_counter() - start, 1)
+        record.setdefault("commits", {})[name] = _commit()
         write_json(file, record)
     return record
 
@@ -675,7 +676,7 @@ def bench_page(
     r = load_bench(file)
     e, m = r["environment"], r["measured"]
     speeds = ", ".join(f"{m[name] / 1e9:,.0f} GFLOP/s ({dtype})" for name, dtype in (("ceiling", "fp32"), ("ceiling, bf16", "bf16")) if name in m)
-    about = f"{r['size']} on {r['processor'] if r['device'] == 'cpu' else e['hardware']}, {r['threads']} threads; torch {e['torch']}, diffusers {e['diffusers']}; commit {r['commit']}; largest matrix product {speeds}."
+    about = f"{r['size']} on {r['processor'] if r['device'] == 'cpu' else e['hardware']}, {r['threads']} threads; torch {e['torch']}, diffusers {e['diffusers']}; commit {' and '.join(dict.fromkeys(r['commits'].values()))}; largest matrix product {speeds}."
     return "\n\n".join([about, comparison_table(r), stage_table(r)])
 
 # %% ../nbs/12_bench.ipynb #70630ab1
