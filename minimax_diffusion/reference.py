@@ -492,8 +492,8 @@ def run_sampling(
 ):
     "The reference's sampler, for one image of each class of ImageWoof."
     save, main = reference.sample.save_image, reference.sample.main
-    def write(image, path, **settings): save(image, path, **settings), on_image()
-    replaced = dict(DiT_models={"DiT": _reference_class(reference, config)}, find_model=lambda path: state, AutoencoderKL=_loads(vae), save_image=write, tqdm=iter)
+    def _write(image, path, **settings): save(image, path, **settings), on_image()
+    replaced = dict(DiT_models={"DiT": _reference_class(reference, config)}, find_model=lambda path: state, AutoencoderKL=_loads(vae), save_image=_write, tqdm=iter)
     with tempfile.TemporaryDirectory() as out, _inside(reference.path), patch.multiple(reference.sample, **replaced), contextlib.suppress(Enough), torch.no_grad():
         main(Namespace(model="DiT", vae="mse", image_size=8 * config["sample_size"], num_classes=config["num_embeds_ada_norm"], cfg_scale=guidance_scale, num_sampling_steps=steps,
                        seed=0, ckpt="given", spec="woof", save_dir=out, num_samples=1, total_shift=0, nclass=10, phase=0))
