@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRECISIONS', 'resolve_device', 'keep_memory', 'default_precision', 'precision', 'free_memory', 'in_batches',
            'folder_digest', 'digest', 'read_config', 'state_digest', 'write_atomic', 'write_json', 'config_difference',
-           'script', 'environment', 'Stage', 'share']
+           'leave', 'script', 'environment', 'Stage', 'share']
 
 # %% ../nbs/00_stage.ipynb #5c0e481d
 import gc
@@ -187,6 +187,14 @@ def config_difference(
     return "; ".join(f"{k} is {there.get(k)!r} there, {asked.get(k)!r} was asked for" for k in keys)
 
 # %% ../nbs/00_stage.ipynb #2aa6d7da
+def leave():
+    "End a process of a launch at once, when all have come so far: tearing the interpreter down beside gloo's threads now and then aborts."
+    if not PartialState._shared_state or PartialState().num_processes == 1: return
+    PartialState().wait_for_everyone()
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(0)
+
+
 def script(
     func,  # what a console script of the same name runs
 ):  # the same, under `call_parse`
@@ -199,7 +207,7 @@ def script(
             if not console or os.environ.get("MINIMAX_DEBUG"): raise
             print(f"{func.__name__}: {' '.join(str(e).split())}", file=sys.stderr)
             sys.exit(2)
-        if console and PartialState._shared_state: PartialState().destroy_process_group()  # else a process may abort at its end
+        if console: leave()
         return result
     return _run
 
