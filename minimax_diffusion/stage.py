@@ -188,9 +188,8 @@ def config_difference(
 
 # %% ../nbs/00_stage.ipynb #2aa6d7da
 def leave():
-    "End a process of a launch at once, when all have come so far: tearing the interpreter down beside gloo's threads now and then aborts."
+    "End a process of a launch at once, whatever the others do: tearing the interpreter down beside gloo's threads now and then aborts."
     if not PartialState._shared_state or PartialState().num_processes == 1: return
-    PartialState().wait_for_everyone()
     sys.stdout.flush(), sys.stderr.flush()
     os._exit(0)
 
