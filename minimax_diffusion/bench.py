@@ -42,7 +42,7 @@ from .data import class_list
 from .evaluate import Training, get_protocol
 from .finetune import MinimaxTrainer
 from .latents import LatentCache
-from .memory import MemoryBank, minimax_criteria
+from .memory import MemoryBank, minimax_criteria, remember
 from .networks import get_network
 from .reference import Enough, dit_config, load_evaluation, load_reference, parity_table, random_original, reference_parity, run_criteria, run_evaluation, run_sampling, run_training
 from .sample import decode_batch, prepare, sample_latents
@@ -363,16 +363,18 @@ def play_criteria(
     turns: Turns,  # to play
     device,  # where
     work: Workload,  # what
+    compile: bool = False,  # as `MinimaxTrainer` does
 ):
     "Our memories and criteria, with their gradients."
     keep_memory(device)
+    criteria, keep = (torch.compile(f, dynamic=False) if compile else f for f in (minimax_criteria, remember))
     batches, banks = list(_their_batches(work, 32)), [MemoryBank(work.classes, 64, 4 * work.config["sample_size"] ** 2).to(device) for _ in range(2)]
     turn = cycle(list(zip([tuple(x.to(device) for x in batch) for batch in batches], _predictions(batches, device))))
     def _step():
         (z0, classes, _), pred = next(turn)
-        representativeness, diversity = minimax_criteria(pred.requires_grad_(), classes, *banks)
+        representativeness, diversity = criteria(pred.requires_grad_(), classes, *banks)
         torch.autograd.grad(0.002 * representativeness + 0.008 * diversity, pred)
-        for bank, values in zip(banks, (z0, pred.detach())): bank.push(values, classes)
+        keep(z0, pred.detach(), classes, *banks)
     for _ in range(200): _step()
     for _ in turns:
         for _ in range(STEPS): _step()
@@ -397,9 +399,10 @@ def bench_memory(
     device,  # where
     path=None,  # clone of the reference
     repeats: int = 40,  # how often
+    ways: tuple = ("ours", "ours, compiled"),  # how to run ours
 ) -> dict:  # see `result`
     "Memory and criteria alone."
-    sides = {"ours": ("play_criteria", {})}
+    sides = {way: ("play_criteria", WAYS[way]) for way in ways}
     if path: sides |= {"theirs": ("play_their_criteria", dict(path=path)), "theirs, off": ("play_their_criteria", dict(path=path, condense=False))}
     seconds, peak = alternate(sides, device, work, repeats=repeats)
     if path: seconds["theirs"] = [s - statistics.median(seconds["theirs, off"]) for s in seconds["theirs"]]

@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from .backbone import apply_difffit, init_label_rows, load_backbone
 from .diffusion import noise_schedule, training_loss
 from .latents import LatentCache
-from .memory import MemoryBank, minimax_criteria
+from .memory import MemoryBank, minimax_criteria, remember
 from .stage import Stage, default_precision, keep_memory, script, write_atomic, write_json
 
 # %% ../nbs/05_finetune.ipynb #b1d2c575
@@ -154,7 +154,7 @@ class MinimaxTrainer:
         balanced: bool = False,  # batches visit the classes equally often
         accumulation_steps: int = 1,  # parts in which a process goes through its share of a batch
         gamma_blocks: int | None = None,  # blocks with scales, see `apply_difffit`
-        compile=False,  # True: each block; a mode of `torch.compile`: the whole transformer
+        compile=False,  # True: each block, and the criteria; a mode of `torch.compile`: the whole transformer, and the criteria
         distributed: bool = True,  # share the work with the other processes of a launch
         resident: bool | None = None,  # hold all latents on the device; None: on a GPU, if they take at most a quarter of what is free
     ):
@@ -171,6 +171,7 @@ class MinimaxTrainer:
         self.parameters = apply_difffit(transformer, gamma_blocks)
         if mixed_precision != "no": _freeze_in(transformer, {"bf16": torch.bfloat16, "fp16": torch.float16}[mixed_precision])
         if compile: transformer.compile_blocks() if compile is True else transformer.compile(mode=compile, dynamic=False)
+        self.minimax, self.remember = (torch.compile(f, dynamic=False) if compile else f for f in (minimax_criteria, remember))
         self.ema = [p.detach().clone() for p in self.parameters.values()]
         self.average = get_ema_multi_avg_fn(ema_decay)
         optimizer = torch.optim.AdamW(self.parameters.values(), lr=lr, weight_decay=0, fused=self.device.type == "cuda")
@@ -220,7 +221,7 @@ def criteria(
     classes,  # (B,)
 ) -> tuple:  # weighted sum, representativeness, diversity: all ()
     "Both criteria against what was remembered."
-    representativeness, diversity = minimax_criteria(pred, classes, self.real, self.generated)
+    representativeness, diversity = self.minimax(pred, classes, self.real, self.generated)
     return self.lambda_r * representativeness + self.lambda_d * diversity, representativeness, diversity
 
 
@@ -257,8 +258,7 @@ def step(self:MinimaxTrainer):
     self.optimizer.step()
     self.optimizer.zero_grad()
     self.average(self.ema, [p.detach() for p in self.parameters.values()], None)
-    self.real.push(batch.z0, batch.classes)
-    self.generated.push(pred, batch.classes)
+    self.remember(batch.z0, pred, batch.classes, self.real, self.generated)
     self.history.append(self.accelerator.reduce(parts, "mean") if self.processes > 1 else parts)
     self.at += 1
 
@@ -397,7 +397,7 @@ def finetune(
     balanced: bool = False,  # batches visit the classes equally often
     accumulation_steps: int = 1,  # go through a batch in so many parts: less memory for more time
     gamma_blocks: int | None = None,  # blocks with scales; None: the first half
-    compile: bool | str = False,  # compile the blocks, or with a mode of `torch.compile` the whole transformer
+    compile: bool | str = False,  # compile the blocks, or with a mode of `torch.compile` the whole transformer; and the criteria
     distributed: bool = True,  # share the work with the other processes of a launch
     resident: bool | None = None,  # hold all latents on the device; None: if they fit on a GPU
     checkpoint_every: int = 500,  # steps
@@ -441,7 +441,7 @@ def minimax_finetune(
     balanced: bool = False,  # batches visit the classes equally often
     accumulation_steps: int = 1,  # go through a batch in so many parts: less memory for more time
     gamma_blocks: int = None,  # blocks with scales; default: the first half
-    compile: bool = False,  # compile the transformer's blocks
+    compile: bool = False,  # compile the transformer's blocks and the criteria: slower at first, then faster
     checkpoint_every: int = 500,  # steps
     device: str = None,  # "cuda" or "cpu"; default: CUDA where there is one
     progress: bool = True,  # show progress bars
