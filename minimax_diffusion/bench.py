@@ -555,9 +555,10 @@ def _commit():
 
 
 def _processor():
-    "The processor's name, where Linux tells it."
+    "The processor's name and generation, where Linux tells them."
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+    about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return ", ".join(f"{prefix}{about[name]}" for name, prefix in (("model name", ""), ("cpu family", "family "), ("model", "model ")) if name in about) or None
 
 # %% ../nbs/12_bench.ipynb #bdc39758
 def run_bench(
