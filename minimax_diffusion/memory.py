@@ -132,7 +132,8 @@ class _Criteria(torch.autograd.Function):
         closest, slots, known = _closest(vectors, classes, real, generated)
         cosine = torch.where(known, closest / length, 0)
         weights = _weights(cosine, known, classes)
-        ctx.save_for_backward(vectors / length[:, None], real.vectors[classes, slots[0]], generated.vectors[classes, slots[1]], cosine, weights / length)
+        directions = [vectors / length[:, None], real.vectors[classes, slots[0]], generated.vectors[classes, slots[1]]]
+        ctx.save_for_backward(torch.stack(directions, 1), cosine, weights / length)
         mirrored, nearest = (weights * cosine).sum(1)
         return weights[0].sum() + mirrored, nearest
 
@@ -143,10 +144,10 @@ class _Criteria(torch.autograd.Function):
         push,  # gradient of diversity ()
     ) -> tuple:  # of the vectors (N, dim), and none
         "Along the sphere, not outwards."
-        unit, farthest, nearest, cosine, weights = ctx.saved_tensors
-        pull, push = weights * torch.stack([pull, push])[:, None]
-        outwards = pull * cosine[0] + push * cosine[1]
-        return push[:, None] * nearest - pull[:, None] * farthest - outwards[:, None] * unit, None, None, None
+        directions, cosine, weights = ctx.saved_tensors
+        pull, push = forces = weights * torch.stack([pull, push])[:, None]
+        steps = torch.stack([-(forces * cosine).sum(0), -pull, push], 1)
+        return torch.bmm(steps[:, None], directions)[:, 0], None, None, None
 
 
 def minimax_criteria(
