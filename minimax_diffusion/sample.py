@@ -40,7 +40,7 @@ def guided_prediction(
     "Classifier-free guidance with both predictions in one forward pass (Ho & Salimans 2022)."
     if guidance_scale == 1: return transformer(latents, timestep, labels, return_dict=False)[0].float()
     both = torch.cat([labels, torch.full_like(labels, transformer.null_label)])
-    conditional, null = transformer(latents.repeat(2, 1, 1, 1), timestep, both, return_dict=False)[0].float().chunk(2)
+    conditional, null = transformer(latents.repeat(2, 1, 1, 1), timestep.repeat(2) if timestep.dim() else timestep, both, return_dict=False)[0].float().chunk(2)
     k = latents.shape[1] if guided_channels is None else guided_channels
     return torch.cat([null[:, :k] + guidance_scale * (conditional[:, :k] - null[:, :k]), conditional[:, k:]], dim=1)
 
