@@ -21,6 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ from tqdm.auto import tqdm
 
 from .data import ImageDataset, dataset_digest, get_benchmark, image_folder, image_to_tensor, load_dataset, per_class, published_rows, read_image, subset
 from .networks import get_network
-from .stage import Stage, keep_memory, read_config, resolve_device, script, write_atomic, write_json
+from .stage import PRECISIONS, Stage, default_precision, keep_memory, read_config, resolve_device, script, send, write_atomic, write_json
 
 # %% ../nbs/08_evaluate.ipynb #02b26cc5
 @dataclass(frozen=True)
@@ -158,6 +159,9 @@ def random_light(
     return std*torch.randn(n, 3, generator=generator) * torch.tensor(COLOUR_VARIANCES) @ torch.tensor(COLOUR_AXES).T
 
 # %% ../nbs/08_evaluate.ipynb #f55efa6b
+@lru_cache
+def _on(values, device): return torch.tensor(values, device=device)  # sent once, not in every step
+
 def recolour(
     x: Tensor,       # (N, 3, H, W) in [0, 1]
     jitter: Tensor,  # (N, 3) factors of brightness, contrast, saturation
@@ -166,7 +170,7 @@ def recolour(
     std: tuple,      # of the normalisation
 ) -> Tensor:         # (N, 3, H, W) normalised
     "Jitter, lighting and normalisation as one matrix and one shift per image."
-    mean, std, grey = x.new_tensor(mean), x.new_tensor(std), x.new_tensor(GREY)
+    mean, std, grey = (_on(v, x.device).to(x.dtype) for v in (mean, std, GREY))
     b, c, s = jitter[:, :, None, None].unbind(1)
     matrix = b*c*(s*torch.eye(3, device=x.device) + (1 - s)*grey.expand(3, 3))
     shift = (b*(1 - c))[:, 0] * (x.mean((2, 3)) @ grey)[:, None] + light
@@ -210,7 +214,7 @@ def normalize(
     protocol: Protocol,  # its normalisation
 ) -> Tensor:             # (N, 3, S, S) float
     "What test images get instead."
-    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (protocol.mean, protocol.std))
+    mean, std = (_on(v, images.device).view(3, 1, 1) for v in (protocol.mean, protocol.std))
     return (images.float()/255 - mean) / std
 
 # %% ../nbs/08_evaluate.ipynb #fc86e187
@@ -228,11 +232,11 @@ def random_box(
 def cutmix(
     x: Tensor,       # (N, 3, S, S), changed in place
     generator=None,  # CPU `torch.Generator`
-) -> tuple:          # x; partner of each image, (N,) int64 on the CPU; share of the image that stayed its own
+) -> tuple:          # x; partner of each image, (N,) int64, where x is; share of the image that stayed its own
     "Paste one rectangle of every image's partner into it."
     top, bottom, left, right = random_box(x.shape[-1], generator)
-    partner = torch.randperm(len(x), generator=generator)
-    x[:, :, top:bottom, left:right] = x[partner.to(x.device), :, top:bottom, left:right]
+    partner = send(torch.randperm(len(x), generator=generator), x.device)
+    x[:, :, top:bottom, left:right] = x[partner, :, top:bottom, left:right]
     return x, partner, 1 - (bottom - top)*(right - left)/x.shape[-1]**2
 
 # %% ../nbs/08_evaluate.ipynb #9c08ca0f
@@ -311,7 +315,8 @@ def _layout(size, device):
 def _scores(network, x):
     "A forward pass in the device's precision and memory layout."
     x = x.contiguous(memory_format=_layout(x.shape[-1], x.device))
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda): return network(x).float()
+    dtype = PRECISIONS[default_precision(x.device)]
+    with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32): return network(x).float()
 
 # %% ../nbs/08_evaluate.ipynb #5d3f8cf8
 @torch.no_grad()
@@ -353,6 +358,7 @@ class Training:
         self.generator = torch.Generator().manual_seed(seed)
         keep_memory(self.device)
         self.optimizer, self.scheduler = make_optimizer(network, protocol, epochs)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=default_precision(self.device) == "fp16")
 
 # %% ../nbs/08_evaluate.ipynb #4db8b7f8
 @patch
@@ -365,7 +371,7 @@ def loss(self:Training,
         with torch.no_grad(): _scores(self.network, x)  # for the running statistics of batch norm
     x, partner, share = cutmix(x, self.generator)
     scores = _scores(self.forward, x)
-    if not self.protocol.temperature: return hard_loss(scores, targets, targets[partner.to(self.device)], share)
+    if not self.protocol.temperature: return hard_loss(scores, targets, targets[partner], share)
     with torch.no_grad(): teacher = _scores(self.teacher, x)
     return soft_loss(scores, teacher, self.protocol.temperature)
 
@@ -378,8 +384,9 @@ def step(self:Training,
     "One step of the optimizer."
     loss = self.loss(augment(self.images[index], views, self.protocol), self.targets[index])
     self.optimizer.zero_grad()
-    loss.backward()
-    self.optimizer.step()
+    self.scaler.scale(loss).backward()
+    self.scaler.step(self.optimizer)
+    self.scaler.update()
     return loss.detach()
 
 # %% ../nbs/08_evaluate.ipynb #5145f206
@@ -388,8 +395,8 @@ def epoch(self:Training) -> Tensor:  # (), mean loss, still on the device
     "See every image once, then move the learning rate along."
     self.network.train()
     n, batch_size = len(self.images), self.protocol.batch_size
-    order = torch.randperm(n, generator=self.generator).to(self.device)
-    views = [v.to(self.device).split(batch_size) for v in draw_views(n, self.protocol, self.mirror, self.generator)]
+    order = send(torch.randperm(n, generator=self.generator), self.device)
+    views = [send(v, self.device).split(batch_size) for v in draw_views(n, self.protocol, self.mirror, self.generator)]
     losses = [self.step(index, Views(*v)) for index, *v in zip(order.split(batch_size), *views)]
     self.scheduler.step()
     return torch.stack(losses).mean()
@@ -402,11 +409,12 @@ def _resume(training, file):
     training.network.load_state_dict(state["network"])
     training.optimizer.load_state_dict(state["optimizer"])
     training.generator.set_state(state["generator"])
+    training.scaler.load_state_dict(state["scaler"])
     training.scheduler.last_epoch = state["curve"][-1]["epoch"]
     return state["curve"]
 
 def _checkpoint(training, file, curve):
-    state = {"network": training.network.state_dict(), "optimizer": training.optimizer.state_dict(), "generator": training.generator.get_state(), "curve": curve}
+    state = {"network": training.network.state_dict(), "optimizer": training.optimizer.state_dict(), "scaler": training.scaler.state_dict(), "generator": training.generator.get_state(), "curve": curve}
     write_atomic(file, lambda path: torch.save(state, path))
 
 # %% ../nbs/08_evaluate.ipynb #a72aa9c3

@@ -27,7 +27,7 @@ from .backbone import apply_difffit, init_label_rows, load_backbone
 from .diffusion import noise_schedule, training_loss
 from .latents import LatentCache
 from .memory import MemoryBank, minimax_criteria, remember
-from .stage import Stage, default_precision, keep_memory, script, write_atomic, write_json
+from .stage import PRECISIONS, Stage, default_precision, keep_memory, script, send, write_atomic, write_json
 
 # %% ../nbs/05_finetune.ipynb #b1d2c575
 @dataclass
@@ -44,9 +44,8 @@ class Batch:
         self,
         device,  # where to
     ):  # another `Batch`
-        "Move all tensors; to a GPU through pinned memory, so that nobody waits."
-        pinned = torch.device(device).type == "cuda"
-        return Batch(*((x.pin_memory() if pinned and not x.is_cuda else x).to(device, non_blocking=True) for x in vars(self).values()))
+        "Move all tensors, without waiting."
+        return Batch(*(send(x, device) for x in vars(self).values()))
 
     def __getitem__(self, part):
         "Some of its images."
@@ -167,9 +166,9 @@ class MinimaxTrainer:
         self.processes, self.rank = (self.accelerator.num_processes, self.accelerator.process_index) if distributed else (1, 0)
         self.chunks = _divide(batch_size, self.processes, accumulation_steps)
         self.latents = latents.resident(self.device) if _fits(latents, self.device, resident) else latents
-        transformer = init_label_rows(copy.deepcopy(backbone.transformer).train(), latents.new_rows, backbone.id2label)
+        transformer = init_label_rows(copy.deepcopy(backbone.transformer).float().train(), latents.new_rows, backbone.id2label)
         self.parameters = apply_difffit(transformer, gamma_blocks)
-        if mixed_precision != "no": _freeze_in(transformer, {"bf16": torch.bfloat16, "fp16": torch.float16}[mixed_precision])
+        _freeze_in(transformer, PRECISIONS[mixed_precision])
         if compile: transformer.compile_blocks() if compile is True else transformer.compile(mode=compile, dynamic=False)
         self.minimax, self.remember = (torch.compile(f, dynamic=False) if compile else f for f in (minimax_criteria, remember))
         self.ema = [p.detach().clone() for p in self.parameters.values()]
@@ -298,7 +297,7 @@ def checkpoint_state(
         state.update({f"parameter.{name}": p.detach(), f"ema.{name}": average})
         state.update({f"optimizer.{k}.{name}": v for k, v in trainer.optimizer.state[p].items()})
     for kind in ("real", "generated"): state.update({f"{kind}.{k}": v for k, v in getattr(trainer, kind).state_dict().items()})
-    if trainer.accelerator.scaler is not None: state["scale"] = torch.tensor(trainer.accelerator.scaler.get_scale())
+    if trainer.accelerator.scaler is not None: state.update({f"scaler.{k}": torch.tensor(v) for k, v in trainer.accelerator.scaler.state_dict().items()})
     return {k: v.cpu().contiguous() for k, v in state.items()}
 
 # %% ../nbs/05_finetune.ipynb #4cf04494
@@ -316,7 +315,7 @@ def restore_checkpoint(
     for kind in ("real", "generated"):
         bank = getattr(trainer, kind)
         bank.load_state_dict({k: state[f"{kind}.{k}"] for k in bank.state_dict()})
-    if "scale" in state: trainer.accelerator.scaler.load_state_dict({**trainer.accelerator.scaler.state_dict(), "scale": state["scale"].item()})
+    if (scaler := trainer.accelerator.scaler) is not None: scaler.load_state_dict({k: state[f"scaler.{k}"].item() for k in scaler.state_dict()})
 
 # %% ../nbs/05_finetune.ipynb #1d49146c
 PARTS = ("squared error", "variational bound, bits", "representativeness loss", "diversity loss")

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .backbone import load_backbone
 from .data import claim_labels, dataset_digest, get_benchmark, load_dataset, match_labels, name_labels
-from .stage import PRECISIONS, Stage, digest as digest_of, in_batches, keep_memory, precision, read_config, script, share, state_digest, write_atomic
+from .stage import PRECISIONS, Stage, digest as digest_of, in_batches, keep_memory, precision, read_config, script, send, share, state_digest, write_atomic
 
 # %% ../nbs/01_latents.ipynb #08444f9b
 class LatentCache:
@@ -78,12 +78,18 @@ def posterior(
     views = torch.zeros_like(rows) if views is None else views.cpu()
     if self.rows is not None: rows = self.rows[rows]
     numbers, places = rows // self.shard_size, rows % self.shard_size
-    like = self.shard(0)["mean"]
-    found = [torch.empty(len(rows), *self.latent_shape, device=like.device) for _ in range(2)]
-    for k in numbers.unique().tolist():
+    if len(shards := numbers.unique().tolist()) == 1: return _look_up(self.shard(shards[0]), places, views)
+    found = torch.empty(len(rows), *self.latent_shape), torch.empty(len(rows), *self.latent_shape)
+    for k in shards:
         here = numbers == k
-        for x, kind in zip(found, ("mean", "std")): x[here] = self.shard(k)[kind][places[here], views[here]].float()
-    return tuple(found)
+        for x, values in zip(found, _look_up(self.shard(k), places[here], views[here])): x[here] = values
+    return found
+
+
+def _look_up(shard, places, views):
+    "Rows of one shard, float32."
+    index = tuple(send(i, shard["mean"].device) for i in (places, views))
+    return tuple(shard[kind][index].float() for kind in ("mean", "std"))
 
 # %% ../nbs/01_latents.ipynb #dba4f91f
 def working_copy(
@@ -180,7 +186,7 @@ def sample(
     "A fresh latent of each image: a random view, then a sample of its posterior."
     views = torch.randint(self.views, (len(rows),), generator=generator)
     mean, std = self.posterior(rows, views)
-    return mean + std * torch.randn(mean.shape, generator=generator).to(mean.device)
+    return mean + std * send(torch.randn(mean.shape, generator=generator), mean.device)
 
 
 def _pieces(cache):
