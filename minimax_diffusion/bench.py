@@ -634,7 +634,7 @@ def comparison_table(
     gpu = record["device"] == "cuda"
     lines = ["| an image's share of | way | ours | reference | ratio | target |", "|---|---|---|---|---|---|"]
     for r in comparisons(record):
-        lines.append(f"| {NAMES[r['what']]} | {r['way']} | {_figure(r['ours'])} | {_figure(r['theirs'])} | **{r['ratio']:.1f}** | {TARGETS[r['what']][gpu]} |")
+        lines.append(f"| {NAMES[r['what']]} | {r['way']} | {_figure(r['ours'])} | {_figure(r['theirs'])} | **{r['ratio']:.3g}** | {TARGETS[r['what']][gpu]} |")
     return "\n".join(lines)
 
 # %% ../nbs/12_bench.ipynb #a27f5f00
