@@ -689,6 +689,7 @@ def plot_bench(
 ):  # a matplotlib `Figure`
     "Ratios to the reference, every turn a dot, with the targets."
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
     rows, gpu = comparisons(record), record["device"] == "cuda"
     figure = Figure(figsize=(7, 0.45 * len(rows) + 0.9), layout="constrained")
     axis = figure.subplots()
@@ -700,6 +701,7 @@ def plot_bench(
     axis.set_yticks(range(len(rows)), [f"{NAMES[r['what']]} ({r['way']})" for r in rows], fontsize=8)
     axis.invert_yaxis()
     axis.set(xscale="log", xlabel="times as fast as the reference")
+    axis.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_locator=NullLocator())
     return figure
 
 # %% ../nbs/12_bench.ipynb #0017979e
