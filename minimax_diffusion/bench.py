@@ -682,7 +682,6 @@ def run_table(
         if seconds: lines.append(f"| {side} | {each} | **{sum(seconds.values()) / 60:,.1f}** |")
     return "\n".join(lines)
 
-
 # %% ../nbs/12_bench.ipynb #5ad873da
 def plot_bench(
     record: dict,  # of `run_bench`
@@ -743,7 +742,6 @@ class HeldMemory(TorchDispatchMode):
         def _gone(_): self.now -= size
         self.alive[key], self.now = weakref.ref(storage, _gone), self.now + size
         self.peak = max(self.peak, self.now)
-
 
 # %% ../nbs/12_bench.ipynb #70630ab1
 def run_flops(

@@ -118,9 +118,16 @@ def _weights(cosine, known, classes):
 
 # %% ../nbs/04_memory.ipynb #16cfafdf
 class _Criteria(torch.autograd.Function):
-    "Representativeness and diversity of vectors (N, dim): weighted sums of cosines, with their gradient."
+    "Representativeness and diversity of vectors, with their gradient."
     @staticmethod
-    def forward(ctx, vectors, classes, real, generated):
+    def forward(
+        ctx,  # keeps what the gradient needs
+        vectors,  # (N, dim)
+        classes,  # (N,) class of each
+        real: MemoryBank,  # memory of real latents
+        generated: MemoryBank,  # memory of predictions
+    ) -> tuple:  # representativeness, diversity: both ()
+        "Weighted sums of cosines."
         length = torch.linalg.vector_norm(vectors, dim=1).clamp(min=1e-12)
         closest, slots, known = _closest(vectors, classes, real, generated)
         cosine = torch.where(known, closest / length, 0)
@@ -131,13 +138,18 @@ class _Criteria(torch.autograd.Function):
         return weights[0].sum() + mirrored, nearest
 
     @staticmethod
-    def backward(ctx, pull, push):
+    def backward(
+        ctx,  # with it
+        pull,  # gradient of representativeness ()
+        push,  # gradient of diversity ()
+    ) -> tuple:  # of the vectors (N, dim), and none
+        "Along the sphere, not outwards."
         directions, cosine, weights = ctx.saved_tensors
         pull, push = forces = weights * torch.stack([pull, push])[:, None]
         steps = torch.stack([-(forces * cosine).sum(0), -pull, push], 1)
         return torch.bmm(steps[:, None], directions)[:, 0], None, None, None
 
-
+# %% ../nbs/04_memory.ipynb #crit0002
 def minimax_criteria(
     pred,  # predicted clean latents (N, ...), flattened to vectors
     classes,  # (N,) class of each

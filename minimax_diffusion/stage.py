@@ -46,7 +46,6 @@ def send(
     if x.is_cuda or torch.device(device).type != "cuda": return x.to(device)
     return x.pin_memory().to(device, non_blocking=True)
 
-
 # %% ../nbs/00_stage.ipynb #3ee31ab7
 def keep_memory(
     device="cpu",  # where the work will be done; on a GPU nothing happens
