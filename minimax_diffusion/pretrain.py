@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from .backbone import Backbone, ddpm_scheduler, load_backbone, new_transformer
 from .data import dataset_digest, load_dataset, to_tensors
 from .diffusion import noise_schedule, training_loss
-from .stage import Stage, resolve_device, script, state_digest, write_atomic, write_json
+from .stage import Stage, resolve_device, script, send, state_digest, write_atomic, write_json
 
 # %% ../nbs/13_pretrain.ipynb #0acfc203
 def random_affine(
@@ -222,7 +222,7 @@ def train_vae(
     if recipe.mixed_precision != "no": vae.to(memory_format=torch.channels_last)
     def _loss(generator):
         x = images[torch.randint(len(images), (recipe.vae_batch_size,), generator=generator)] / 127.5 - 1
-        loss = vae_loss(vae, augment(x, generator).to(device), generator, recipe.kl_weight, recipe.mixed_precision)
+        loss = vae_loss(vae, send(augment(x, generator), device), generator, recipe.kl_weight, recipe.mixed_precision)
         return loss, loss
     return Fit(vae, recipe.vae_steps, recipe.vae_lr, seed).run(_loss, "train VAE", **run)
 
@@ -275,7 +275,7 @@ def train_transformer(
         noise, z0 = torch.randn(2, n, *mean.shape[1:], generator=generator)
         z0 = mean[rows] + std[rows] * z0
         timesteps, drop = torch.randint(1000, (n,), generator=generator), torch.rand(n, generator=generator) < 0.1
-        z0, noise, timesteps, drop, batch_labels = (x.to(device) for x in (z0, noise, timesteps, drop, labels[rows]))
+        z0, noise, timesteps, drop, batch_labels = (send(x, device) for x in (z0, noise, timesteps, drop, labels[rows]))
         with _autocast(z0.device, recipe.mixed_precision): terms = training_loss(model, z0, timesteps, batch_labels, noise, schedule, drop=drop)
         return terms.loss.mean(), terms.mse.mean()
     return Fit(model, recipe.steps, recipe.lr, seed, recipe.ema_decay).run(_loss, "train DiT", **run)
