@@ -90,50 +90,52 @@ class DiT(DiTTransformer2DModel):
 
     def condition(
         self,
-        timestep,  # (N,) or () time steps
-        class_labels,  # (N,) labels
-        drop=None,  # (N,) bool, labels to replace by the null label; None: 10 % at random in training mode, else none
-        dtype=None,  # of the result
-    ):  # (N, D)
-        "The conditioning vector: time embedding plus label embedding."
+        timestep: torch.Tensor,  # (N,) or () time steps
+        class_labels: torch.Tensor,  # (N,) labels
+        drop: torch.Tensor | None = None,  # (N,) bool, labels to drop; None: 10 % at random in training mode, else none
+        dtype: torch.dtype | None = None,  # of the result
+    ) -> torch.Tensor:  # (N, D)
+        "The conditioning vector: time embedding plus label embedding; a dropped label becomes the null label."
         embedder = self.conditioning
         if drop is None and self.training:
-            drop = torch.rand(class_labels.shape, device=class_labels.device) < embedder.class_embedder.dropout_prob
+            chance = torch.rand(class_labels.shape, device=class_labels.device)
+            drop = chance < embedder.class_embedder.dropout_prob
         if drop is not None: class_labels = torch.where(drop, self.null_label, class_labels)
-        time = embedder.timestep_embedder(embedder.time_proj(timestep.expand(class_labels.shape)).to(dtype))
-        return time + embedder.class_embedder.embedding_table(class_labels)
+        frequencies = embedder.time_proj(timestep.expand(class_labels.shape)).to(dtype)
+        return embedder.timestep_embedder(frequencies) + embedder.class_embedder.embedding_table(class_labels)
 
-# %% ../nbs/02_backbone.ipynb #2b568aef
-@patch
-def unpatchify(
-    self: DiT,
-    x,  # (N, T, patch * patch * channels)
-):  # (N, channels, H, W)
-    "Lay the tokens out as an image."
-    side, p = int(x.shape[1] ** 0.5), self.patch_size
-    x = x.reshape(-1, side, side, p, p, self.out_channels)
-    return torch.einsum("nhwpqc->nchpwq", x).reshape(-1, self.out_channels, side * p, side * p)
+    def unpatchify(
+        self,
+        x: torch.Tensor,  # (N, T, patch * patch * channels)
+    ) -> torch.Tensor:  # (N, channels, H, W)
+        "Lay the tokens out as an image."
+        side, p = int(x.shape[1] ** 0.5), self.patch_size
+        x = x.reshape(-1, side, side, p, p, self.out_channels)
+        return torch.einsum("nhwpqc->nchpwq", x).reshape(-1, self.out_channels, side * p, side * p)
 
 # %% ../nbs/02_backbone.ipynb #fee9adba
 @patch
 def forward(
     self: DiT,
-    hidden_states,  # noised latents (N, C, H, W)
-    timestep=None,  # (N,) or () time steps
-    class_labels=None,  # (N,) labels
-    cross_attention_kwargs=None,  # unused; diffusers' signature
+    hidden_states: torch.Tensor,  # noised latents (N, C, H, W)
+    timestep: torch.Tensor | None = None,  # (N,) or () time steps
+    class_labels: torch.Tensor | None = None,  # (N,) labels
+    cross_attention_kwargs: dict | None = None,  # unused; diffusers' signature
     return_dict: bool = True,  # diffusers' output object, or a tuple
-    drop=None,  # (N,) bool, see `condition`
-):  # noise and variance values (N, 2C, H, W)
+    drop: torch.Tensor | None = None,  # (N,) bool, see condition
+) -> Transformer2DModelOutput | tuple:  # noise and variance values (N, 2C, H, W)
     "Predict noise and variance values."
     x = self.pos_embed(hidden_states).contiguous()  # it comes transposed, and would stay so through all blocks
     c = F.silu(self.condition(timestep, class_labels, drop, x.dtype))
-    run = self.__dict__.get("run_block", _block)
+    run = getattr(self, "run_block", _block)
     for block in self.transformer_blocks:
-        if torch.is_grad_enabled() and self.gradient_checkpointing: x = self._gradient_checkpointing_func(run, block, x, c)
-        else: x = run(block, x, c)
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            x = self._gradient_checkpointing_func(run, block, x, c)
+        else:
+            x = run(block, x, c)
     shift, scale = self.proj_out_1(c).chunk(2, dim=1)
-    x = self.unpatchify(self.proj_out_2(modulate(self.norm_out(x), shift, scale)))
+    x = self.proj_out_2(modulate(self.norm_out(x), shift, scale))
+    x = self.unpatchify(x)
     return Transformer2DModelOutput(sample=x) if return_dict else (x,)
 
 # %% ../nbs/02_backbone.ipynb #067b0ac2
@@ -143,7 +145,7 @@ def compile_blocks(
     **options,  # of `torch.compile`
 ) -> DiT:  # the same
     "Compile a block, once for all of them; the weights keep their names."
-    self.__dict__["run_block"] = torch.compile(_block, **{"dynamic": False, **options})
+    self.run_block = torch.compile(_block, **{"dynamic": False, **options})
     return self
 
 # %% ../nbs/02_backbone.ipynb #564341a4
@@ -152,42 +154,59 @@ def faithful(
 ) -> DiT:  # the same object
     "Make diffusers' DiT compute what the original DiT computes."
     if isinstance(transformer, DiT): return transformer
-    embedders = [block.norm1.emb for block in transformer.transformer_blocks]
-    for i, other in enumerate(embedders):
-        if other is not embedders[0] and not all(torch.equal(a, b) for a, b in zip(embedders[0].parameters(), other.parameters())):
-            raise ValueError(f"block {i} of this transformer has other time or label embeddings than block 0: it was trained block by block and is no original DiT")
+    shared, *others = [block.norm1.emb for block in transformer.transformer_blocks]
+    for i, other in enumerate(others, 1):
+        if not _equal(shared, other):
+            raise ValueError(f"block {i} of this transformer has other time or label embeddings than block 0: "
+                             "it was trained block by block and is no original DiT")
     transformer.__class__ = DiT
-    transformer.conditioning = embedders[0]
+    transformer.conditioning = shared
     transformer.conditioning.time_proj = Timesteps(256, flip_sin_to_cos=True, downscale_freq_shift=0)
-    for block in transformer.transformer_blocks: block.norm1.emb, block.norm3.eps, block.gammas = None, 1e-6, None
+    for block in transformer.transformer_blocks:
+        block.norm1.emb = None
+        block.norm3.eps = 1e-6
+        block.gammas = None
     transformer.register_to_config(norm_eps=1e-6)
     return transformer
+
+
+def _equal(first, second):
+    "Whether two modules are one, or hold the same numbers."
+    if first is second: return True
+    return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
 
 # %% ../nbs/02_backbone.ipynb #2520ba93
 def new_transformer(
     **config,  # arguments of diffusers' `DiTTransformer2DModel`
 ) -> DiT:  # freshly initialised, like the original
     "A DiT with the original's initialisation: xavier linears, adaLN and output layers at zero."
-    model = DiTTransformer2DModel(**config)
-    for block in model.transformer_blocks: block.norm1.emb = model.transformer_blocks[0].norm1.emb
-    model = faithful(model)
+    model = _share_embedder(DiTTransformer2DModel(**config))
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             nn.init.xavier_uniform_(module.weight.view(len(module.weight), -1))
             nn.init.zeros_(module.bias)
-    embedder = model.conditioning
-    for weight in (embedder.class_embedder.embedding_table.weight, embedder.timestep_embedder.linear_1.weight, embedder.timestep_embedder.linear_2.weight):
-        nn.init.normal_(weight, std=0.02)
-    for layer in (*[b.norm1.linear for b in model.transformer_blocks], model.proj_out_1, model.proj_out_2):
+    labels, time = model.conditioning.class_embedder, model.conditioning.timestep_embedder
+    for layer in (labels.embedding_table, time.linear_1, time.linear_2):
+        nn.init.normal_(layer.weight, std=0.02)
+    silent = [block.norm1.linear for block in model.transformer_blocks]
+    for layer in (*silent, model.proj_out_1, model.proj_out_2):
         nn.init.zeros_(layer.weight)
     return model
+
+
+def _share_embedder(model):
+    "A new transformer made faithful, whatever random embedders its blocks got."
+    blocks = model.transformer_blocks
+    for block in blocks: block.norm1.emb = blocks[0].norm1.emb
+    return faithful(model)
 
 # %% ../nbs/02_backbone.ipynb #8d775b7a
 @torch.no_grad()
 def _scale_rows(layer, factor):
     "Multiply a linear layer's output channels by `factor`, in float64."
-    layer.weight.copy_(layer.weight.double() * factor.double()[:, None])
-    layer.bias.copy_(layer.bias.double() * factor.double())
+    factor = factor.double()
+    layer.weight.copy_(layer.weight.double() * factor[:, None])
+    layer.bias.copy_(layer.bias.double() * factor)
 
 # %% ../nbs/02_backbone.ipynb #8b3e0e23
 def merge(
@@ -197,9 +216,12 @@ def merge(
     merged = copy.deepcopy(transformer)
     for block in merged.transformer_blocks:
         if (gammas := block.gammas) is None: continue
-        attn, (q, k, v) = block.attn1, gammas.qkv.chunk(3)
-        for layer, factor in ((attn.to_q, q), (attn.to_k, k), (attn.to_v, v), (attn.to_out[0], gammas.proj * gammas.attn), (block.ff.net[2], gammas.mlp)):
-            _scale_rows(layer, factor)
+        q, k, v = gammas.qkv.chunk(3)
+        _scale_rows(block.attn1.to_q, q)
+        _scale_rows(block.attn1.to_k, k)
+        _scale_rows(block.attn1.to_v, v)
+        _scale_rows(block.attn1.to_out[0], gammas.proj * gammas.attn)
+        _scale_rows(block.ff.net[2], gammas.mlp)
         block.gammas = None
     return merged.requires_grad_(False)
 
@@ -208,10 +230,13 @@ def to_diffusers(
     transformer: DiT,  # with or without gammas
 ) -> DiTTransformer2DModel:  # diffusers' own class, an embedder in every block
     "The same weights as a stock diffusers transformer."
-    stock, state = DiTTransformer2DModel.from_config(transformer.config), merge(transformer).state_dict()
-    shared = {k.removeprefix("conditioning."): state.pop(k) for k in list(state) if k.startswith("conditioning.")}
-    for i in range(len(stock.transformer_blocks)):
-        state.update({f"transformer_blocks.{i}.norm1.emb.{k}": v for k, v in shared.items()})
+    stock = DiTTransformer2DModel.from_config(transformer.config)
+    state = merge(transformer).state_dict()
+    shared = [name for name in state if name.startswith("conditioning.")]
+    for name in shared:
+        tensor = state.pop(name)
+        for i in range(len(stock.transformer_blocks)):
+            state[name.replace("conditioning", f"transformer_blocks.{i}.norm1.emb", 1)] = tensor
     stock.load_state_dict(state)
     return stock.eval()
 
@@ -219,19 +244,20 @@ def to_diffusers(
 def apply_difffit(
     transformer: DiT,  # changed in place
     gamma_blocks: int | None = None,  # how many of the first blocks get scales; None: half of them, as in the paper
-) -> dict:  # name -> trainable parameter
+) -> dict[str, nn.Parameter]:  # name -> trainable parameter
     "Add the scales, freeze everything, open biases, label table and scales (DiffFit, Xie et al. 2023)."
     blocks = transformer.transformer_blocks
-    for block in blocks[:len(blocks) // 2 if gamma_blocks is None else gamma_blocks]:
+    if gamma_blocks is None: gamma_blocks = len(blocks) // 2
+    for block in blocks[:gamma_blocks]:
         if block.gammas is None: block.gammas = Gammas(transformer.inner_dim).to(block.norm1.linear.weight)
     for name, parameter in transformer.named_parameters():
-        parameter.requires_grad = name.endswith(".bias") or ".gammas." in name or name.endswith("embedding_table.weight")
+        parameter.requires_grad = name.endswith((".bias", "embedding_table.weight")) or ".gammas." in name
     return trained_parameters(transformer)
 
-
+# %% ../nbs/02_backbone.ipynb #ba51c007
 def trained_parameters(
     transformer: nn.Module,  # any module
-) -> dict:  # name -> parameter
+) -> dict[str, nn.Parameter]:  # name -> parameter
     "The parameters that are open for training."
     return {name: p for name, p in transformer.named_parameters() if p.requires_grad}
 
@@ -239,26 +265,28 @@ def trained_parameters(
 @torch.no_grad()
 def init_label_rows(
     transformer: DiT,  # changed in place
-    starts: dict,  # label that is taken over -> "mean", "null", or the labels to start from; see `claim_labels`
+    starts: dict,  # label that is taken over -> "mean", "null", or the labels to start from; see claim_labels
     known=None,  # labels with a meaning, over which "mean" is taken; None: all
-):  # the same transformer
+) -> DiT:  # the same transformer
     "Set rows of the label table to where new classes start."
     table = transformer.conditioning.class_embedder.embedding_table.weight
-    sources, before = {"mean": sorted(known or range(transformer.null_label)), "null": [transformer.null_label]}, table.clone()
-    for row, start in starts.items(): table[row] = before[sources[start] if isinstance(start, str) else start].mean(0)
+    before = table.clone()
+    sources = {"null": [transformer.null_label], "mean": sorted(known or range(transformer.null_label))}
+    for row, start in starts.items():
+        rows = sources[start] if isinstance(start, str) else start
+        table[row] = before[rows].mean(0)
     return transformer
 
 # %% ../nbs/02_backbone.ipynb #e2ed97ec
 def from_checkpoint(
-    source,  # a `.pt` file, or an original state dict
+    source: str | Path | dict,  # a .pt file, or an original state dict
     weights: str = "ema",  # "ema" or "model", where the file holds both
     num_attention_heads: int | None = None,  # None: as published for the width
 ) -> DiT:  # float32, frozen, in evaluation mode; with gammas where the file has some
     "Load a transformer from a checkpoint of the original DiT or of the reference implementation."
-    config, tensors = from_original(source if isinstance(source, dict) else read_checkpoint(source, weights), num_attention_heads)
-    with init_empty_weights(): model = DiTTransformer2DModel(**config)
-    for block in model.transformer_blocks: block.norm1.emb = model.transformer_blocks[0].norm1.emb
-    model = faithful(model)
+    state = source if isinstance(source, dict) else read_checkpoint(source, weights)
+    config, tensors = from_original(state, num_attention_heads)
+    with init_empty_weights(): model = _share_embedder(DiTTransformer2DModel(**config))
     for i in {int(name.split(".")[1]) for name in tensors if ".gammas." in name}:
         model.transformer_blocks[i].gammas = Gammas(model.inner_dim)
     model.load_state_dict(tensors, assign=True)
@@ -267,7 +295,7 @@ def from_checkpoint(
 # %% ../nbs/02_backbone.ipynb #ed4667c6
 def save_original(
     transformer: DiT,  # with or without gammas
-    path,  # the `.pt` file to write
+    path: str | Path,  # the .pt file to write
 ) -> Path:  # the file
     "Save as an original DiT state dict, gammas merged."
     merged = merge(transformer)
@@ -300,7 +328,11 @@ class Backbone:
         "Side of its images, pixels."
         return self.latent_shape[1] * 2 ** (len(self.vae.config.block_out_channels) - 1)
 
-    def to(self, *args, **kwargs):
+    def to(
+        self,
+        *args,  # of `torch.nn.Module.to`
+        **kwargs,  # of the same
+    ):
         "Move and cast all its networks."
         for module in (self.transformer, self.vae, self.decoder):
             if module is not None: module.to(*args, **kwargs)
@@ -309,29 +341,37 @@ class Backbone:
 # %% ../nbs/02_backbone.ipynb #0fea9d86
 def _scale_shift(vae):
     "A VAE's latent scale and shift."
-    return vae.config.get("scaling_factor", 1.0), vae.config.get("shift_factor", None) or 0.0
+    scale = vae.config.get("scaling_factor", 1.0)
+    shift = vae.config.get("shift_factor", None) or 0.0
+    return scale, shift
 
 # %% ../nbs/02_backbone.ipynb #fd05a290
 @patch
 @torch.no_grad()
 def encode(
     self: Backbone,
-    images,  # uint8 (N, 3, H, W)
-) -> tuple:  # posterior mean and standard deviation, both (N, C, h, w), scaled
+    images: torch.Tensor,  # uint8 (N, 3, H, W)
+) -> tuple[torch.Tensor, torch.Tensor]:  # posterior mean and standard deviation, both (N, C, h, w), scaled
     "Encode images to the VAE's posterior, in the transformer's scale."
-    if images.shape[-2:] != (self.image_size,) * 2:
-        raise ValueError(f"images are {images.shape[-2]}x{images.shape[-1]} px, this backbone takes {self.image_size}x{self.image_size}; pass image_size={self.image_size} when loading them")
-    output, (scale, shift) = self.vae.encode(images.to(self.device, self.vae.dtype) / 127.5 - 1), _scale_shift(self.vae)
-    if isinstance(self.vae, AutoencoderTiny): return (output.latents - shift) * scale, torch.zeros_like(output.latents)
-    return (output.latent_dist.mean - shift) * scale, output.latent_dist.std * scale
+    height, width = images.shape[-2:]
+    side = self.image_size
+    if (height, width) != (side, side):
+        raise ValueError(f"images are {height}x{width} px, this backbone takes {side}x{side}; "
+                         f"pass image_size={side} when loading them")
+    scale, shift = _scale_shift(self.vae)
+    output = self.vae.encode(images.to(self.device, self.vae.dtype) / 127.5 - 1)
+    if isinstance(self.vae, AutoencoderTiny):
+        return (output.latents - shift) * scale, torch.zeros_like(output.latents)
+    posterior = output.latent_dist
+    return (posterior.mean - shift) * scale, posterior.std * scale
 
 # %% ../nbs/02_backbone.ipynb #74f51577
 @patch
 @torch.no_grad()
 def decode(
     self: Backbone,
-    latents,  # (N, C, h, w), scaled
-):  # float (N, 3, H, W) in [0, 1]
+    latents: torch.Tensor,  # (N, C, h, w), scaled
+) -> torch.Tensor:  # float (N, 3, H, W) in [0, 1]
     "Decode latents to images."
     vae = self.decoder or self.vae
     scale, shift = _scale_shift(vae)
@@ -341,23 +381,28 @@ def decode(
 # %% ../nbs/02_backbone.ipynb #59cf772b
 @patch
 def digest(self: Backbone) -> str:
-    "SHA-256 of the transformer's weights, the same however it was loaded; scales of DiffFit count where they are not one."
-    return state_digest({k: v for k, v in self.transformer.state_dict().items() if ".gammas." not in k or (v != 1).any()})
+    "SHA-256 of the transformer's weights, however it was loaded; scales of DiffFit count where they are not one."
+    state = self.transformer.state_dict()
+    for name, tensor in list(state.items()):
+        if ".gammas." in name and (tensor == 1).all(): del state[name]
+    return state_digest(state)
 
 # %% ../nbs/02_backbone.ipynb #a5b5bbb4
 @patch
 def save(
     self: Backbone,
-    path,  # folder to write
-    dtype=None,  # cast the weights, e.g. torch.float16
+    path: str | Path,  # folder to write
+    dtype: torch.dtype | None = None,  # cast the weights, e.g. torch.float16
 ) -> Path:  # the folder
     "Save as a pipeline folder (gammas merged) that `diffusers.DiTPipeline.from_pretrained` loads."
-    path, partial = Path(path), Path(f"{path}.partial")
+    path = Path(path)
     if path.exists(): raise FileExistsError(f"{path} exists already; choose another folder, or remove it")
-    vae = copy.deepcopy(self.decoder or self.vae)
-    scheduler = ddpm_scheduler(self.scheduler.config, variance_type="fixed_small")  # diffusers' pipeline drops the learned variance
-    pipeline = DiTPipeline(to_diffusers(self.transformer).to(dtype), vae.to(dtype), scheduler)
+    transformer = to_diffusers(self.transformer).to(dtype)
+    vae = copy.deepcopy(self.decoder or self.vae).to(dtype)
+    scheduler = ddpm_scheduler(self.scheduler.config, variance_type="fixed_small")  # the pipeline drops a learned one
+    pipeline = DiTPipeline(transformer, vae, scheduler)
     pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
+    partial = Path(f"{path}.partial")
     pipeline.save_pretrained(partial)
     return partial.rename(path)
 
@@ -366,75 +411,99 @@ PAPER_VAES = ("stabilityai/sd-vae-ft-ema", "stabilityai/sd-vae-ft-mse")  # to en
 
 
 def ddpm_scheduler(
-    config=None,  # a diffusers scheduler's configuration; None: DiT's (linear betas 0.0001 to 0.02, 1000 steps)
+    config: dict | None = None,  # a diffusers scheduler's; None: DiT's (linear betas 0.0001 to 0.02, 1000 steps)
     variance_type: str = "learned_range",  # "learned_range" as the original, or a fixed one of diffusers
 ) -> DDPMScheduler:  # ancestral sampling as in the original
     "The original's sampler over a given noise schedule."
-    config = {k: v for k, v in (config or {}).items() if k in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")}
-    return DDPMScheduler(**config, variance_type=variance_type, clip_sample=False, timestep_spacing="linspace")
+    schedule = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
+    kept = {k: v for k, v in (config or {}).items() if k in schedule}
+    return DDPMScheduler(**kept, variance_type=variance_type, clip_sample=False, timestep_spacing="linspace")
 
-
+# %% ../nbs/02_backbone.ipynb #ba51c008
 def _find(source):
     "A local pipeline folder, a `.pt` file, or a Hub id."
     if str(source) == "digits": return files("minimax_diffusion")/"digits_backbone"
-    if not str(source): raise ValueError("this dataset has no diffusion model of its own; train a small one with minimax_pretrain --dataset NAME --root FOLDER, or pass backbone=, a pipeline folder or Hub id of one trained at its size")
+    if not str(source):
+        raise ValueError("this dataset has no diffusion model of its own; train a small one with "
+                         "minimax_pretrain --dataset NAME --root FOLDER, or pass backbone=, "
+                         "a pipeline folder or Hub id of one trained at its size")
     path = Path(source)
     if (path/"model_index.json").is_file() or path.is_file(): return path
-    if path.exists(): raise ValueError(f"{path} is no pipeline folder (it has no model_index.json); pass a folder written by Backbone.save or a DiTPipeline, or a .pt file")
+    if path.exists():
+        raise ValueError(f"{path} is no pipeline folder (it has no model_index.json); "
+                         "pass a folder written by Backbone.save or a DiTPipeline, or a .pt file")
     if str(source).count("/") == 1 and not str(source).startswith((".", "/")): return str(source)
-    raise FileNotFoundError(f"no such backbone: {source}; pass 'digits', a pipeline folder, a .pt file, or a Hub id such as 'facebook/DiT-XL-2-256'")
+    raise FileNotFoundError(f"no such backbone: {source}; pass 'digits', a pipeline folder, a .pt file, "
+                            "or a Hub id such as 'facebook/DiT-XL-2-256'")
 
 # %% ../nbs/02_backbone.ipynb #c0ad01e5
-def _model_index(source):
-    "The pipeline's own description, with the names of its labels."
-    if isinstance(source, str): return DiTPipeline.load_config(source)
-    return json.loads((source/"model_index.json").read_text())
+def _id2label(where):
+    "The names of the labels that a pipeline folder or Hub id tells."
+    if isinstance(where, str): index = DiTPipeline.load_config(where)
+    else: index = json.loads((where/"model_index.json").read_text())
+    return {int(k): v for k, v in index.get("id2label", {}).items()}
 
 
 def _load_vae(source, **where):
     "A module as it is; a folder or Hub id by the class that its configuration names."
     if source is None or isinstance(source, nn.Module): return source
-    tiny = AutoencoderKL.load_config(str(source), **where).get("_class_name") == "AutoencoderTiny"
-    return (AutoencoderTiny if tiny else AutoencoderKL).from_pretrained(str(source), **where)
+    config = AutoencoderKL.load_config(str(source), **where)
+    kind = AutoencoderTiny if config.get("_class_name") == "AutoencoderTiny" else AutoencoderKL
+    return kind.from_pretrained(str(source), **where)
 
 
 def _from_pipeline(where):
     "Transformer, scheduler and label names of a pipeline folder or Hub id."
     transformer = faithful(DiTTransformer2DModel.from_pretrained(str(where), subfolder="transformer"))
     scheduler = ddpm_scheduler(DDPMScheduler.load_config(str(where), subfolder="scheduler"))
-    return transformer, scheduler, {int(k): v for k, v in _model_index(where).get("id2label", {}).items()}
+    return transformer, scheduler, _id2label(where)
 
-# %% ../nbs/02_backbone.ipynb #12e9df0b
+
 def _from_file(where, weights):
     "The same of a `.pt` file; a table of 1000 labels is ImageNet's, named by WordNet ids."
     transformer = from_checkpoint(where, weights)
     labels = transformer.config.num_embeds_ada_norm
-    return transformer, ddpm_scheduler(), dict(enumerate(class_list("imagenet1k") if labels == 1000 else map(str, range(labels))))
+    names = class_list("imagenet1k") if labels == 1000 else map(str, range(labels))
+    return transformer, ddpm_scheduler(), dict(enumerate(names))
+
+# %% ../nbs/02_backbone.ipynb #12e9df0b
+def _vaes(vae, where):
+    "The VAE to encode with and another to decode with, or None; see `load_backbone`."
+    folder = isinstance(where, Path) and where.is_dir()
+    if vae is None and folder: return _load_vae(where, subfolder="vae"), None
+    if vae is None: vae = PAPER_VAES
+    if not isinstance(vae, (tuple, list)): vae = (vae, None)
+    encoder, decoder = vae
+    return _load_vae(encoder), _load_vae(decoder)
 
 
 def _check_fit(transformer, vaes):
     "`ValueError` where a VAE's latents are not the transformer's."
-    channels = {vae.config.latent_channels for vae in vaes if vae is not None}
-    if channels != {transformer.config.in_channels}:
-        raise ValueError(f"the transformer takes latents of {transformer.config.in_channels} channels, the VAE has {' and '.join(map(str, sorted(channels)))}; pass the vae= it was trained with")
-    if len({len(vae.config.block_out_channels) for vae in vaes if vae is not None}) > 1:
+    vaes = [vae for vae in vaes if vae is not None]
+    needed = transformer.config.in_channels
+    channels = {vae.config.latent_channels for vae in vaes}
+    if channels != {needed}:
+        given = " and ".join(map(str, sorted(channels)))
+        raise ValueError(f"the transformer takes latents of {needed} channels, the VAE has {given}; "
+                         "pass the vae= it was trained with")
+    if len({len(vae.config.block_out_channels) for vae in vaes}) > 1:
         raise ValueError("the two VAEs shrink images by different factors; pass a pair for the same latents")
 
 # %% ../nbs/02_backbone.ipynb #24f69ba8
 def load_backbone(
-    source="digits",  # "digits", a pipeline folder, a Hub id, or a `.pt` file of the original DiT or of the reference implementation
-    device=None,  # None: CUDA where there is one, else CPU
-    dtype=None,  # cast the weights; None: float32
-    vae=None,  # a VAE (module, folder or Hub id), or a pair: to encode with, to decode with; None: the folder's own, the paper's pair for a Hub id or file
-    weights: str = "ema",  # "ema" or "model", of a `.pt` file that holds both
+    source: str | Path = "digits",  # "digits", a pipeline folder, a Hub id, or a .pt file (original or reference)
+    device: str | torch.device | None = None,  # None: CUDA where there is one, else CPU
+    dtype: torch.dtype | None = None,  # cast the weights; None: float32
+    vae=None,  # module, folder, Hub id, or a pair to encode and decode with; None: a folder's own, else the paper's pair
+    weights: str = "ema",  # "ema" or "model", of a .pt file that holds both
 ) -> Backbone:  # in evaluation mode, frozen
     "Load a diffusion transformer with its VAE and noise schedule."
     device, where = resolve_device(device), _find(source)
-    folder = isinstance(where, Path) and where.is_dir()
+    checkpoint = isinstance(where, Path) and where.is_file()
     try:
-        transformer, scheduler, id2label = _from_file(where, weights) if isinstance(where, Path) and not folder else _from_pipeline(where)
-        if vae is None: vae = (_load_vae(where, subfolder="vae"), None) if folder else PAPER_VAES
-        encoder, decoder = map(_load_vae, vae if isinstance(vae, (tuple, list)) else (vae, None))
+        found = _from_file(where, weights) if checkpoint else _from_pipeline(where)
+        transformer, scheduler, id2label = found
+        encoder, decoder = _vaes(vae, where)
     except (OSError, SafetensorError) as e: raise ValueError(f"the backbone {source} cannot be loaded: {e}") from e
     _check_fit(transformer, (encoder, decoder))
     backbone = Backbone(transformer, encoder, scheduler, id2label, decoder, str(source)).to(device, dtype)
@@ -445,12 +514,13 @@ def load_backbone(
 # %% ../nbs/02_backbone.ipynb #d4b64b73
 def load_adapter(
     backbone: Backbone,  # changed in place
-    state: dict,  # name -> tensor, as `trained_parameters` names them
+    state: dict[str, torch.Tensor],  # name -> tensor, as trained_parameters names them
 ) -> Backbone:  # the same, fine-tuned
     "Put fine-tuned parameters into a backbone; nothing is loaded unless every tensor fits."
     blocks = {name.split(".")[1] for name in state if ".gammas." in name}
     parameters = apply_difffit(backbone.transformer, len(blocks))
-    if problems := misfits(state, parameters): raise ValueError(f"the adapter does not fit this transformer: {'; '.join(problems)}")
+    if problems := misfits(state, parameters):
+        raise ValueError(f"the adapter does not fit this transformer: {'; '.join(problems)}")
     with torch.no_grad():
         for name, parameter in parameters.items(): parameter.copy_(state[name])
     backbone.transformer.requires_grad_(False)
