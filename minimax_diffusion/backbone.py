@@ -494,7 +494,7 @@ def load_backbone(
     source: str | Path = "digits",  # "digits", a pipeline folder, a Hub id, or a .pt file (original or reference)
     device: str | torch.device | None = None,  # None: CUDA where there is one, else CPU
     dtype: torch.dtype | None = None,  # cast the weights; None: float32
-    vae=None,  # module, folder, Hub id, or a pair to encode and decode with; None: a folder's own, else the paper's pair
+    vae=None,  # module, folder or Hub id, or a pair: encoder, decoder; None: a folder's own, else the paper's pair
     weights: str = "ema",  # "ema" or "model", of a .pt file that holds both
 ) -> Backbone:  # in evaluation mode, frozen
     "Load a diffusion transformer with its VAE and noise schedule."
