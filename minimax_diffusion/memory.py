@@ -27,7 +27,7 @@ def _unit(vectors):
 
 # %% ../nbs/04_memory.ipynb #c051e003
 def _mean_of_largest(values, classes, filled):
-    "The largest value of each class, averaged over the classes; values (n, m), `filled` or not, of predictions (n,)."
+    "The largest of each class's values, averaged over the classes; `values` and `filled` (n, m), `classes` (n,)."
     if filled is not None: values = values.masked_fill(~filled, -torch.inf)
     largest = values.amax(1)
     if classes is None: return largest.amax()
