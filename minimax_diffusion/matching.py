@@ -171,7 +171,7 @@ class Matching:
         "A network with random weights, without its last layer."
         weights_seed = np.random.SeedSequence([self.seed, iteration]).generate_state(1)[0]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(weights_seed)
+            torch.default_generator.manual_seed(int(weights_seed))  # the CPU's alone
             side = self.images.shape[-1]
             network = get_network(self.settings.network, len(self.rows), side, self.settings.width)
         return network.to(self.device).requires_grad_(False).embed
