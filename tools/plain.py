@@ -1,4 +1,4 @@
-"Lines that say one thing: width, syntax nodes on a line, parameters and length of functions: python tools/plain.py [FILE...]"
+"Do lines say one thing? Width, syntax nodes on a line, size of functions: python tools/plain.py [FILE...]"
 import ast
 import sys
 from collections import Counter
