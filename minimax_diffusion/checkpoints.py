@@ -40,20 +40,28 @@ _LABELS = "y_embedder.embedding_table.weight"
 def original_names(
     depth: int,  # number of blocks
     gamma_blocks=(),  # blocks that have DiffFit's scales
-) -> dict:  # name in the original -> names here: three for a qkv tensor, none for the positions
+) -> dict[str, tuple]:  # name in the original -> names here: three for a qkv tensor, none for the positions
     "The dictionary between the two sets of names."
     names = {"pos_embed": (), _LABELS: ("conditioning.class_embedder.embedding_table.weight",)}
-    kinds = ("weight", "bias")
-    names |= {f"{theirs}.{kind}": (f"{ours}.{kind}",) for theirs, ours in _OUTSIDE.items() for kind in kinds}
-    for i in range(depth):
-        block = f"transformer_blocks.{i}"
-        names |= {f"blocks.{i}.{theirs}.{kind}": tuple(f"{block}.{n}.{kind}" for n in ours) for theirs, ours in _INSIDE.items() for kind in kinds}
-    for i in gamma_blocks: names |= {f"blocks.{i}.{theirs}": (f"transformer_blocks.{i}.gammas.{ours}",) for theirs, ours in _GAMMAS.items()}
+    for kind in ("weight", "bias"):
+        for theirs, ours in _OUTSIDE.items():
+            names[f"{theirs}.{kind}"] = (f"{ours}.{kind}",)
+        for i in range(depth):
+            for theirs, ours in _INSIDE.items():
+                names[f"blocks.{i}.{theirs}.{kind}"] = tuple(f"transformer_blocks.{i}.{name}.{kind}" for name in ours)
+    for i in gamma_blocks:
+        for theirs, ours in _GAMMAS.items():
+            names[f"blocks.{i}.{theirs}"] = (f"transformer_blocks.{i}.gammas.{ours}",)
     return names
 
 # %% ../nbs/10_checkpoints.ipynb #61399911
-PUBLISHED_SIZES = {384: (12, 6), 768: (12, 12), 1024: (24, 16), 1152: (28, 16)}  # width: blocks and heads of DiT-S, B, L, XL
-_SIZED_BY = {"x_embedder.proj.weight": 4, "pos_embed": 3, _LABELS: 2, "final_layer.linear.weight": 2}  # and their dimensions
+PUBLISHED_SIZES = {384: (12, 6), 768: (12, 12), 1024: (24, 16), 1152: (28, 16)}  # DiT-S to XL: width -> blocks, heads
+_SIZED_BY = {  # the tensors that tell the sizes, and how many dimensions each has
+    "x_embedder.proj.weight": 4,
+    "pos_embed": 3,
+    _LABELS: 2,
+    "final_layer.linear.weight": 2,
+}
 
 # %% ../nbs/10_checkpoints.ipynb #3b868809
 def _block_numbers(state, pattern=""):
@@ -63,38 +71,82 @@ def _block_numbers(state, pattern=""):
 
 # %% ../nbs/10_checkpoints.ipynb #2bca3417
 def original_config(
-    state: dict,  # state dict of an original DiT: name -> tensor
+    state: dict[str, torch.Tensor],  # state dict of an original DiT
     num_attention_heads: int | None = None,  # None: as published for this width
-) -> dict:  # arguments of diffusers' `DiTTransformer2DModel`
+) -> dict:  # arguments of diffusers' DiTTransformer2DModel
     "Find a DiT's sizes from its tensors."
     wrong = [name for name, dim in _SIZED_BY.items() if name not in state or state[name].dim() != dim]
-    if wrong: raise ValueError(f"this is no state dict of an original DiT: {', '.join(wrong)} missing or of another rank")
-    (width, channels, patch, _), tokens = state["x_embedder.proj.weight"].shape, state["pos_embed"].shape[1]
+    if wrong:
+        raise ValueError(f"this is no state dict of an original DiT: {', '.join(wrong)} missing or of another rank")
+    width, channels, patch, _ = state["x_embedder.proj.weight"].shape
     depth = 1 + max(_block_numbers(state), default=-1)
     if num_attention_heads is None:
-        if width not in PUBLISHED_SIZES: raise ValueError(f"a DiT of width {width} was never published (known: {list(PUBLISHED_SIZES)}); pass num_attention_heads")
+        if width not in PUBLISHED_SIZES:
+            raise ValueError(f"a DiT of width {width} was never published (known: {list(PUBLISHED_SIZES)}); "
+                             "pass num_attention_heads")
         depth, num_attention_heads = PUBLISHED_SIZES[width]
-    if width % num_attention_heads: raise ValueError(f"a width of {width} cannot be cut into {num_attention_heads} heads")
-    return dict(num_attention_heads=num_attention_heads, attention_head_dim=width // num_attention_heads, in_channels=channels,
-                out_channels=len(state["final_layer.linear.weight"]) // patch ** 2, num_layers=depth,
-                sample_size=math.isqrt(tokens) * patch, patch_size=patch, num_embeds_ada_norm=len(state[_LABELS]) - 1)
+    if width % num_attention_heads:
+        raise ValueError(f"a width of {width} cannot be cut into {num_attention_heads} heads")
+    return dict(
+        num_attention_heads=num_attention_heads,
+        attention_head_dim=width // num_attention_heads,
+        in_channels=channels,
+        out_channels=len(state["final_layer.linear.weight"]) // patch ** 2,
+        num_layers=depth,
+        sample_size=math.isqrt(state["pos_embed"].shape[1]) * patch,
+        patch_size=patch,
+        num_embeds_ada_norm=len(state[_LABELS]) - 1,
+    )
 
 # %% ../nbs/10_checkpoints.ipynb #b209e19c
+def _width(config):
+    return config["num_attention_heads"] * config["attention_head_dim"]
+
+
+def _side(config):
+    "Patches along an edge."
+    return config["sample_size"] // config["patch_size"]
+
+
+def _layer_shapes(config):
+    "The shape of each layer's weight, without the number of its block."
+    d, p = _width(config), config["patch_size"]
+    return {
+        "x_embedder.proj": (d, config["in_channels"], p, p),
+        "t_embedder.mlp.0": (d, 256),
+        "t_embedder.mlp.2": (d, d),
+        "attn.qkv": (3 * d, d),
+        "attn.proj": (d, d),
+        "mlp.fc1": (4 * d, d),
+        "mlp.fc2": (d, 4 * d),
+        "adaLN_modulation.1": (6 * d, d),
+        "final_layer.adaLN_modulation.1": (2 * d, d),
+        "final_layer.linear": (p * p * config["out_channels"], d),
+    }
+
+# %% ../nbs/10_checkpoints.ipynb #c4ec0003
 def original_shapes(
-    config: dict,  # see `original_config`
+    config: dict,  # see original_config
     gamma_blocks=(),  # blocks that have DiffFit's scales
-) -> dict:  # name in the original -> shape
+) -> dict[str, tuple]:  # name in the original -> shape
     "The shape of every tensor in an original state dict."
-    d, p, c = config["num_attention_heads"] * config["attention_head_dim"], config["patch_size"], config["in_channels"]
-    layers = {"x_embedder.proj": (d, c, p, p), "t_embedder.mlp.0": (d, 256), "t_embedder.mlp.2": (d, d), "attn.qkv": (3 * d, d), "attn.proj": (d, d),
-              "mlp.fc1": (4 * d, d), "mlp.fc2": (d, 4 * d), "adaLN_modulation.1": (6 * d, d), "final_layer.adaLN_modulation.1": (2 * d, d),
-              "final_layer.linear": (p * p * config["out_channels"], d), "attn.gamma1": (3 * d,), "attn.gamma2": (d,), "gamma1": (d,), "gamma2": (d,)}
+    layers, d = _layer_shapes(config), _width(config)
+    fixed = {
+        "pos_embed": (1, _side(config) ** 2, d),
+        _LABELS: (config["num_embeds_ada_norm"] + 1, d),
+        "attn.gamma1": (3 * d,),
+        "attn.gamma2": (d,),
+        "gamma1": (d,),
+        "gamma2": (d,),
+    }
     shapes = {}
     for name in original_names(config["num_layers"], gamma_blocks):
-        layer = re.sub(r"^blocks\.\d+\.", "", name)
-        shapes[name] = layers[layer] if layer in layers else layers.get(layer.rpartition(".")[0])
-        if layer.endswith(".bias"): shapes[name] = shapes[name][:1]
-    return shapes | {"pos_embed": (1, (config["sample_size"] // p) ** 2, d), _LABELS: (config["num_embeds_ada_norm"] + 1, d)}
+        tensor = re.sub(r"^blocks\.\d+\.", "", name)
+        layer, _, kind = tensor.rpartition(".")
+        if tensor in fixed: shapes[name] = fixed[tensor]
+        elif kind == "bias": shapes[name] = layers[layer][:1]
+        else: shapes[name] = layers[layer]
+    return shapes
 
 # %% ../nbs/10_checkpoints.ipynb #38f894d3
 def original_positions(
@@ -111,17 +163,27 @@ def original_positions(
 def misfits(
     given: dict,  # name -> tensor
     needed: dict,  # name -> tensor or shape
-) -> list:  # sentences, empty where all fits
+) -> list[str]:  # sentences, empty where all fits
     "Every difference between two sets of named tensors."
-    shape = lambda x: tuple(getattr(x, "shape", x))
-    problems = [f"missing {n}" for n in needed if n not in given] + [f"unexpected {n}" for n in given if n not in needed]
-    return problems + [f"{n} has shape {shape(given[n])}, needs {shape(needed[n])}" for n in needed if n in given and shape(given[n]) != shape(needed[n])]
+    problems = [f"missing {name}" for name in needed if name not in given]
+    problems += [f"unexpected {name}" for name in given if name not in needed]
+    for name in needed:
+        if name not in given: continue
+        has, needs = _shape(given[name]), _shape(needed[name])
+        if has != needs: problems.append(f"{name} has shape {has}, needs {needs}")
+    return problems
+
+
+def _shape(x):
+    "The shape of a tensor, or a shape itself."
+    return tuple(getattr(x, "shape", x))
 
 # %% ../nbs/10_checkpoints.ipynb #005e1634
 def _check_original(state, num_attention_heads):
     "The configuration and the blocks with scales; `ValueError` with every misfit."
     others = [n for n, t in state.items() if not isinstance(t, torch.Tensor)]
-    if others: raise ValueError(f"a state dict holds tensors only, but these are none: {', '.join(map(str, others))}")
+    if others:
+        raise ValueError(f"a state dict holds tensors only, but these are none: {', '.join(map(str, others))}")
     gamma_blocks = _block_numbers(state, r"gamma\d$")
     if any(n not in state for n in _SIZED_BY):  # the sizes cannot be found, the names can still be compared
         known = original_names(1 + max(_block_numbers(state), default=-1), gamma_blocks)
@@ -129,79 +191,98 @@ def _check_original(state, num_attention_heads):
         raise ValueError(f"this is no state dict of an original DiT: {'; '.join(problems)}")
     config = original_config(state, num_attention_heads)
     if problems := misfits(state, original_shapes(config, gamma_blocks)):
-        raise ValueError(f"this state dict is no complete DiT of width {state['pos_embed'].shape[2]} with {config['num_layers']} blocks: {'; '.join(problems)}")
+        sizes = f"width {_width(config)} with {config['num_layers']} blocks"
+        raise ValueError(f"this state dict is no complete DiT of {sizes}: {'; '.join(problems)}")
     return config, gamma_blocks
+
+
+def _check_positions(table, config):
+    "`ValueError` where the positions are not the fixed ones."
+    error = (table.float() - original_positions(_side(config), _width(config))).abs().max().item()
+    if error < 1e-3: return
+    raise ValueError(f"pos_embed is not the fixed sine-cosine table of DiT (largest difference {error:.3g}); "
+                     "a model with other positions cannot be read")
 
 # %% ../nbs/10_checkpoints.ipynb #9aadfeb2
 def from_original(
-    state: dict,  # state dict of an original DiT, with or without gammas
+    state: dict[str, torch.Tensor],  # state dict of an original DiT, with or without gammas
     num_attention_heads: int | None = None,  # None: as published for this width
-) -> tuple:  # configuration for diffusers, and name -> float32 tensor as `backbone.DiT` names them
+) -> tuple[dict, dict]:  # configuration for diffusers, and name -> float32 tensor as backbone.DiT names them
     "Translate an original state dict; `ValueError` that names every misfit."
     config, gamma_blocks = _check_original(state, num_attention_heads)
-    table = original_positions(config["sample_size"] // config["patch_size"], state["pos_embed"].shape[2])
-    error = (state["pos_embed"].float() - table).abs().max().item()
-    if not error < 1e-3: raise ValueError(f"pos_embed is not the fixed sine-cosine table of DiT (largest difference {error:.3g}); a model with other positions cannot be read")
+    _check_positions(state["pos_embed"], config)
     weights = {}
     for theirs, ours in original_names(config["num_layers"], gamma_blocks).items():
-        parts = state[theirs].chunk(max(1, len(ours)))
-        weights.update({n: part.to("cpu", torch.float32, copy=True) for n, part in zip(ours, parts)})
+        if not ours: continue
+        for name, part in zip(ours, state[theirs].chunk(len(ours))):
+            weights[name] = part.to("cpu", torch.float32, copy=True)
     return config, weights
 
 # %% ../nbs/10_checkpoints.ipynb #b72cb916
 def to_original(
-    config,  # configuration of the transformer
-    weights: dict,  # name -> tensor as `backbone.DiT` names them
-) -> dict:  # state dict of an original DiT; with gammas where there are some
+    config: dict,  # configuration of the transformer
+    weights: dict[str, torch.Tensor],  # tensors as backbone.DiT names them
+) -> dict[str, torch.Tensor]:  # state dict of an original DiT; with gammas where there are some
     "The inverse of `from_original`."
-    side, width = config["sample_size"] // config["patch_size"], config["num_attention_heads"] * config["attention_head_dim"]
-    gamma_blocks = sorted({int(n.split(".")[1]) for n in weights if ".gammas." in n})
-    names = original_names(config["num_layers"], gamma_blocks)
-    state = {theirs: torch.cat([weights[n].detach().cpu() for n in ours]) for theirs, ours in names.items() if ours}
-    return {"pos_embed": original_positions(side, width)} | state
+    gamma_blocks = sorted({int(name.split(".")[1]) for name in weights if ".gammas." in name})
+    state = {"pos_embed": original_positions(_side(config), _width(config))}
+    for theirs, ours in original_names(config["num_layers"], gamma_blocks).items():
+        if ours: state[theirs] = torch.cat([weights[name].detach().cpu() for name in ours])
+    return state
 
 # %% ../nbs/10_checkpoints.ipynb #343312e4
 def _check_archive(path):
     "`ValueError` for a file that is empty, cut short or damaged."
     if not path.is_file(): raise FileNotFoundError(f"no such checkpoint: {path}")
+    again = "copy or download it again"
     if not zipfile.is_zipfile(path):
-        if path.open("rb").read(2) == b"PK": raise ValueError(f"{path} is truncated: its directory is missing; copy or download it again")
+        if path.open("rb").read(2) == b"PK": raise ValueError(f"{path} is truncated: its directory is missing; {again}")
         return  # torch's format before 1.6, which has no checksums
     try:
         with zipfile.ZipFile(path) as archive: damaged = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError) as e: raise ValueError(f"{path} is damaged: {e}; copy or download it again") from e
-    if damaged: raise ValueError(f"{path} is damaged: {damaged} in it has another checksum; copy or download it again")
+    except (zipfile.BadZipFile, EOFError, OSError) as e: raise ValueError(f"{path} is damaged: {e}; {again}") from e
+    if damaged: raise ValueError(f"{path} is damaged: {damaged} in it has another checksum; {again}")
 
 # %% ../nbs/10_checkpoints.ipynb #415f86f5
+_DAMAGE = (RuntimeError, EOFError, KeyError, IndexError, ValueError, TypeError, AttributeError)  # of torch.load
+
+
 def _unpickle(path):
     "What a checkpoint holds: tensors, containers, and the reference's argument record; anything else is refused."
     _check_archive(path)
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]): return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as e:
         named = re.search(r"GLOBAL ([\w.]+)", str(e))
         what = f"it holds {named[1]}" if named else "its pickle is damaged or holds something else"
-        raise ValueError(f"{path} was not opened: {what}, and only tensors and an argument record are read, because anything else could run code") from e
-    except (RuntimeError, EOFError, KeyError, IndexError, ValueError, TypeError, AttributeError) as e:
-        raise ValueError(f"{path} is no checkpoint, or a damaged one: {str(e).splitlines()[0] if str(e) else type(e).__name__}") from e
+        raise ValueError(f"{path} was not opened: {what}, and only tensors and an argument record are read, "
+                         "because anything else could run code") from e
+    except _DAMAGE as e:
+        first, *_ = str(e).splitlines() or [type(e).__name__]
+        raise ValueError(f"{path} is no checkpoint, or a damaged one: {first}") from e
 
 # %% ../nbs/10_checkpoints.ipynb #e155a1b9
 def read_checkpoint(
-    path,  # a .pt file of the original DiT or of the reference implementation
+    path: str | Path,  # a .pt file of the original DiT or of the reference implementation
     weights: str = "ema",  # "ema" or "model", where the file holds both
-) -> dict:  # state dict of an original DiT
+) -> dict[str, torch.Tensor]:  # state dict of an original DiT
     "Read the state dict in a `.pt` file; nothing in the file is executed."
     if weights not in ("ema", "model"): raise ValueError(f"weights must be 'ema' or 'model', got {weights!r}")
     content = _unpickle(Path(path))
-    if not isinstance(content, dict): raise ValueError(f"{path} holds a {type(content).__name__}, needs a state dict or a checkpoint with 'ema' and 'model'")
-    if not {"ema", "model"} & set(content): return content
-    if weights not in content: raise ValueError(f"{path} has no {weights!r} (it has {', '.join(map(str, content))}); pass weights={'model' if weights == 'ema' else 'ema'!r}")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, "
+                         "needs a state dict or a checkpoint with 'ema' and 'model'")
+    if "ema" not in content and "model" not in content: return content
+    if weights not in content:
+        other = "model" if weights == "ema" else "ema"
+        raise ValueError(f"{path} has no {weights!r} (it has {', '.join(map(str, content))}); pass weights={other!r}")
     return content[weights]
 
 # %% ../nbs/10_checkpoints.ipynb #4692c217
 def write_checkpoint(
-    state: dict,  # state dict of an original DiT
-    path,  # the .pt file to write
+    state: dict[str, torch.Tensor],  # state dict of an original DiT
+    path: str | Path,  # the .pt file to write
 ) -> Path:  # the file
     "Write a state dict as the original DiT's code reads it."
     path = Path(path)

@@ -27,6 +27,12 @@ class NoiseSchedule:
         variance = self.betas * (1 - self.alpha_bar_previous) / (1 - self.alpha_bar)
         return torch.cat([variance[1:2], variance[1:]]).log()
 
+    @property
+    def mean_error(self) -> torch.Tensor:
+        "Distance of the two posterior means per unit of noise error."
+        coefficient = self.betas * self.alpha_bar_previous.sqrt() / (1 - self.alpha_bar)
+        return coefficient * (1 / self.alpha_bar - 1).sqrt()
+
     @cached_property
     def _on(self) -> dict:
         "Device -> what the formulas below look up by time step, in float32."
@@ -34,13 +40,19 @@ class NoiseSchedule:
 
     def on(
         self,
-        device,  # where to look up
-    ) -> dict:  # name -> (T,) float32
+        device: torch.device,  # where to look up
+    ) -> dict[str, torch.Tensor]:  # name -> (T,) float32
         "The tables of the formulas below, sent to a device once."
         if device not in self._on:
-            smallest = self.posterior_log_variance
-            tables = dict(signal=self.alpha_bar.sqrt(), noise=(1 - self.alpha_bar).sqrt(), inverse_signal=self.alpha_bar.rsqrt(), noise_to_signal=(1 / self.alpha_bar - 1).sqrt(),
-                          log_variance=smallest, log_variance_range=self.betas.log() - smallest, mean_error=_mean_error_factor(self))
+            tables = {
+                "signal": self.alpha_bar.sqrt(),
+                "noise": (1 - self.alpha_bar).sqrt(),
+                "inverse_signal": self.alpha_bar.rsqrt(),
+                "noise_to_signal": (1 / self.alpha_bar - 1).sqrt(),
+                "log_variance": self.posterior_log_variance,
+                "log_variance_range": self.betas.log() - self.posterior_log_variance,
+                "mean_error": self.mean_error,
+            }
             self._on[device] = {name: table.to(device, torch.float32) for name, table in tables.items()}
         return self._on[device]
 
@@ -50,60 +62,63 @@ def noise_schedule(
 ) -> NoiseSchedule:  # tables on the CPU
     "The noise schedule behind a diffusers scheduler, in double precision."
     c = scheduler.config
-    if c.beta_schedule == "linear": betas = torch.linspace(c.beta_start, c.beta_end, c.num_train_timesteps, dtype=torch.float64)
-    else: betas = scheduler.betas.double().cpu()
+    if c.beta_schedule == "linear":
+        betas = torch.linspace(c.beta_start, c.beta_end, c.num_train_timesteps, dtype=torch.float64)
+    else:
+        betas = scheduler.betas.double().cpu()
     alpha_bar = (1 - betas).cumprod(0)
-    return NoiseSchedule(betas, alpha_bar, torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]]))
+    previous = torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
+    return NoiseSchedule(betas, alpha_bar, previous)
 
 # %% ../nbs/11_diffusion.ipynb #1fdd44f7
-def _mean_error_factor(schedule):
-    "Distance of the two posterior means per unit of noise error, (T,)."
-    coefficient = schedule.betas * schedule.alpha_bar_previous.sqrt() / (1 - schedule.alpha_bar)
-    return coefficient * (1 / schedule.alpha_bar - 1).sqrt()
-
-
 def _at(schedule, name, timesteps, like):
     "Entries of a table at the given time steps, shaped to multiply `like` (N, ...)."
-    return schedule.on(like.device)[name][timesteps].view(-1, *[1] * (like.dim() - 1))
+    table = schedule.on(like.device)[name]
+    return table[timesteps].view(-1, *[1] * (like.dim() - 1))
 
 # %% ../nbs/11_diffusion.ipynb #718a629d
 def add_noise(
-    z0,  # clean latents (N, C, H, W)
-    noise,  # standard normal (N, C, H, W)
-    timesteps,  # (N,) int, 0 to T - 1
-    schedule: NoiseSchedule,  # see `noise_schedule`
-):  # z_t (N, C, H, W)
+    z0: torch.Tensor,  # clean latents (N, C, H, W)
+    noise: torch.Tensor,  # standard normal (N, C, H, W)
+    timesteps: torch.Tensor,  # (N,) int, 0 to T - 1
+    schedule: NoiseSchedule,  # see noise_schedule
+) -> torch.Tensor:  # z_t (N, C, H, W)
     "The forward process q(z_t | z_0) (Ho et al. 2020, equation 4)."
     return _at(schedule, "signal", timesteps, z0) * z0 + _at(schedule, "noise", timesteps, z0) * noise
 
 # %% ../nbs/11_diffusion.ipynb #52bf29c7
 def predict_z0(
-    zt,  # noised latents (N, C, H, W)
-    noise,  # predicted noise (N, C, H, W)
-    timesteps,  # (N,) int
-    schedule: NoiseSchedule,  # see `noise_schedule`
-):  # predicted clean latents (N, C, H, W)
-    "The clean latent implied by a noise prediction."
-    return _at(schedule, "inverse_signal", timesteps, zt) * zt - _at(schedule, "noise_to_signal", timesteps, zt) * noise
+    zt: torch.Tensor,  # noised latents (N, C, H, W)
+    noise: torch.Tensor,  # predicted noise (N, C, H, W)
+    timesteps: torch.Tensor,  # (N,) int
+    schedule: NoiseSchedule,  # see noise_schedule
+) -> torch.Tensor:  # predicted clean latents (N, C, H, W)
+    "The clean latent implied by a noise prediction (the equation above)."
+    inverse_signal = _at(schedule, "inverse_signal", timesteps, zt)
+    noise_to_signal = _at(schedule, "noise_to_signal", timesteps, zt)
+    return inverse_signal * zt - noise_to_signal * noise
 
 # %% ../nbs/11_diffusion.ipynb #80065e15
 def model_log_variance(
-    values,  # the model's variance values (N, C, H, W), -1 to 1
-    timesteps,  # (N,) int
-    schedule: NoiseSchedule,  # see `noise_schedule`
-):  # log variance of p(z_{t-1} | z_t) (N, C, H, W)
+    values: torch.Tensor,  # the model's variance values (N, C, H, W), -1 to 1
+    timesteps: torch.Tensor,  # (N,) int
+    schedule: NoiseSchedule,  # see noise_schedule
+) -> torch.Tensor:  # log variance of p(z_{t-1} | z_t) (N, C, H, W)
     "Learned-range variance (Nichol & Dhariwal 2021, equation 15)."
-    return _at(schedule, "log_variance", timesteps, values) + (values + 1) / 2 * _at(schedule, "log_variance_range", timesteps, values)
+    smallest = _at(schedule, "log_variance", timesteps, values)
+    width = _at(schedule, "log_variance_range", timesteps, values)
+    return smallest + (values + 1) / 2 * width
 
-
+# %% ../nbs/11_diffusion.ipynb #d1ff0001
 def gaussian_kl_bits(
-    mean_error,  # difference of the means
-    log_variance1,  # of the first Gaussian
-    log_variance2,  # of the second Gaussian
-):  # elementwise divergence, bits
+    mean_error: torch.Tensor,  # difference of the means
+    log_variance1: torch.Tensor,  # of the first Gaussian
+    log_variance2: torch.Tensor,  # of the second Gaussian
+) -> torch.Tensor:  # elementwise divergence, bits
     "KL divergence between diagonal Gaussians."
     difference = log_variance1 - log_variance2
-    return 0.5 * (torch.expm1(difference) - difference + mean_error ** 2 * (-log_variance2).exp()) / math.log(2)
+    distance = mean_error ** 2 * (-log_variance2).exp()
+    return 0.5 * (torch.expm1(difference) - difference + distance) / math.log(2)
 
 # %% ../nbs/11_diffusion.ipynb #522d30bd
 def _normal_cdf(x):
@@ -112,29 +127,31 @@ def _normal_cdf(x):
 
 
 def decoder_bits(
-    z0,  # clean latents (N, C, H, W)
-    mean,  # the model's mean, same shape
-    log_variance,  # the model's log variance, same shape
-):  # elementwise negative log2 likelihood, bits
+    z0: torch.Tensor,  # clean latents (N, C, H, W)
+    mean: torch.Tensor,  # the model's mean, same shape
+    log_variance: torch.Tensor,  # the model's log variance, same shape
+) -> torch.Tensor:  # elementwise negative log2 likelihood, bits
     "Discretised Gaussian likelihood of the last step (Ho et al. 2020, equation 13)."
-    sign = torch.where(z0 > mean, -1.0, 1.0)
-    distance, precision = sign * (z0 - mean), (-0.5 * log_variance).exp()  # distance <= 0
-    upper, lower = precision * (distance + 1 / 255), precision * (distance - 1 / 255)
-    bin_mass = _normal_cdf(upper) - _normal_cdf(lower)
-    below, above = _normal_cdf(precision * (z0 - mean + 1 / 255)), _normal_cdf(-precision * (z0 - mean - 1 / 255))
-    mass = torch.where(z0 < -0.999, below, torch.where(z0 > 0.999, above, bin_mass))
+    precision = (-0.5 * log_variance).exp()
+    distance = -(z0 - mean).abs()  # the negative side
+    upper = _normal_cdf(precision * (distance + 1 / 255))
+    lower = _normal_cdf(precision * (distance - 1 / 255))
+    below = _normal_cdf(precision * (z0 - mean + 1 / 255))  # of a first bin that has no lower end
+    above = _normal_cdf(-precision * (z0 - mean - 1 / 255))  # of a last bin that has no upper end
+    mass = torch.where(z0 > 0.999, above, upper - lower)
+    mass = torch.where(z0 < -0.999, below, mass)
     return -mass.clamp(min=1e-12).log() / math.log(2)
 
 # %% ../nbs/11_diffusion.ipynb #dcdd4b32
 def variational_bound(
-    z0,  # clean latents (N, C, H, W)
-    zt,  # noised latents
-    noise,  # the noise in them
-    pred_noise,  # the noise predicted; gets no gradient
-    values,  # the model's variance values (N, C, H, W)
-    timesteps,  # (N,) int
-    schedule: NoiseSchedule,  # see `noise_schedule`
-):  # (N,) bits per dimension
+    z0: torch.Tensor,  # clean latents (N, C, H, W)
+    zt: torch.Tensor,  # noised latents
+    noise: torch.Tensor,  # the noise in them
+    pred_noise: torch.Tensor,  # the noise predicted; gets no gradient
+    values: torch.Tensor,  # the model's variance values (N, C, H, W)
+    timesteps: torch.Tensor,  # (N,) int
+    schedule: NoiseSchedule,  # see noise_schedule
+) -> torch.Tensor:  # (N,) bits per dimension
     "The term of the variational bound at each sample's own time step."
     pred_noise = pred_noise.detach()
     log_variance = model_log_variance(values, timesteps, schedule)
@@ -156,22 +173,24 @@ class DiffusionTerms:
         "The diffusion loss of every sample, (N,)."
         return self.mse + self.vb
 
-
+# %% ../nbs/11_diffusion.ipynb #d1ff0002
 def training_loss(
     transformer,  # called as transformer(zt, timesteps, labels, ...)
-    z0,  # clean latents (N, C, H, W)
-    timesteps,  # (N,) int, 0 to T - 1
-    labels,  # (N,) the backbone's labels
-    noise,  # standard normal (N, C, H, W)
-    scheduler,  # a diffusers scheduler, or a `NoiseSchedule`
+    z0: torch.Tensor,  # clean latents (N, C, H, W)
+    timesteps: torch.Tensor,  # (N,) int, 0 to T - 1
+    labels: torch.Tensor,  # (N,) the backbone's labels
+    noise: torch.Tensor,  # standard normal (N, C, H, W)
+    scheduler,  # a diffusers scheduler, or a NoiseSchedule
     **kwargs,  # more for the transformer, such as drop=
-) -> DiffusionTerms:  # see there
+) -> DiffusionTerms:
     "Squared error plus variational bound of a model with learned variance (Nichol & Dhariwal 2021)."
     schedule = scheduler if isinstance(scheduler, NoiseSchedule) else noise_schedule(scheduler)
     zt = add_noise(z0, noise, timesteps, schedule)
     output = transformer(zt, timesteps, labels, return_dict=False, **kwargs)[0].float()
-    if output.shape[1] != 2 * z0.shape[1]:
-        raise ValueError(f"the transformer gave {output.shape[1]} channels for latents of {z0.shape[1]}; a DiT with learned variance gives twice as many")
+    given, channels = output.shape[1], z0.shape[1]
+    if given != 2 * channels:
+        raise ValueError(f"the transformer gave {given} channels for latents of {channels}; "
+                         "a DiT with learned variance gives twice as many")
     pred_noise, values = output.chunk(2, dim=1)
     mse = ((noise - pred_noise) ** 2).flatten(1).mean(1)
     vb = variational_bound(z0, zt, noise, pred_noise, values, timesteps, schedule)

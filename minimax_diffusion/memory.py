@@ -13,27 +13,51 @@ from torch import nn
 
 # %% ../nbs/20_memory.ipynb #519576fe
 def cosine_similarity(
-    a,  # vectors (n, d)
-    b,  # vectors (m, d)
-):  # (n, m), -1 to 1
+    a: torch.Tensor,  # vectors (..., n, d)
+    b: torch.Tensor,  # vectors (..., m, d)
+) -> torch.Tensor:  # (..., n, m), -1 to 1
     "Cosine of every pair."
-    return F.normalize(a.float(), dim=1) @ F.normalize(b.float(), dim=1).T
+    return _unit(a) @ _unit(b).mT
 
 
+def _unit(vectors):
+    "The same directions at length one, in single precision at least."
+    precision = torch.promote_types(vectors.dtype, torch.float32)
+    return F.normalize(vectors.to(precision), dim=-1)
+
+# %% ../nbs/20_memory.ipynb #c051e003
+def _mean_of_largest(values, classes, filled):
+    "The largest of each class's values, averaged over the classes; `values` and `filled` (n, m), `classes` (n,)."
+    if filled is not None: values = values.masked_fill(~filled, -torch.inf)
+    largest = values.amax(1)
+    if classes is None: return largest.amax()
+    same = classes[:, None] == classes
+    of_class = torch.where(same, largest, -torch.inf).amax(1)
+    of_class = of_class.masked_fill(of_class.isinf(), 0)  # no memory yet
+    share = 1 / same.sum(1)  # a class counts once, however many predictions it has
+    return (share * of_class).sum() / share.sum()
+
+# %% ../nbs/20_memory.ipynb #c051e004
 def representativeness_loss(
-    pred,  # predicted clean latents of one class (n, d), flattened
-    real_memory,  # real latents of that class (m, d)
-):  # (): 0 where every prediction points like every real latent, at most 2
-    "One minus the cosine of the worst-matched pair."
-    return 1 - cosine_similarity(pred, real_memory).min()
+    pred: torch.Tensor,  # predicted clean latents (n, d), flattened
+    real_memory: torch.Tensor,  # real latents of their class (m, d), or of the class of each (n, m, d)
+    classes: torch.Tensor | None = None,  # (n,) class of each prediction; None: all of one
+    filled: torch.Tensor | None = None,  # bool (n, m), where the memory of each holds a latent; None: everywhere
+) -> torch.Tensor:  # (): 0 where all predictions of a class point like all its real latents, at most 2
+    "One minus the cosine of the worst-matched pair, in the mean over the classes."
+    cosines = cosine_similarity(pred[:, None], real_memory)[:, 0]
+    return _mean_of_largest(1 - cosines, classes, filled)
 
-
+# %% ../nbs/20_memory.ipynb #c051e005
 def diversity_loss(
-    pred,  # predicted clean latents of one class (n, d), flattened
-    generated_memory,  # earlier predictions of that class (m, d)
-):  # (): -1 to 1
-    "The cosine of the closest pair."
-    return cosine_similarity(pred, generated_memory).max()
+    pred: torch.Tensor,  # predicted clean latents (n, d), flattened
+    generated_memory: torch.Tensor,  # earlier predictions of their class (m, d), or of the class of each (n, m, d)
+    classes: torch.Tensor | None = None,  # (n,) class of each prediction; None: all of one
+    filled: torch.Tensor | None = None,  # bool (n, m), where the memory of each holds a latent; None: everywhere
+) -> torch.Tensor:  # (): -1 to 1
+    "The cosine of the closest pair, in the mean over the classes."
+    cosines = cosine_similarity(pred[:, None], generated_memory)[:, 0]
+    return _mean_of_largest(cosines, classes, filled)
 
 # %% ../nbs/20_memory.ipynb #6ab253ea
 class MemoryBank(nn.Module):
@@ -46,7 +70,8 @@ class MemoryBank(nn.Module):
     ):
         super().__init__()
         if min(num_classes, memory_size, dim) < 1:
-            raise ValueError(f"num_classes, memory_size and dim must be at least 1, got {num_classes}, {memory_size} and {dim}")
+            given = f"{num_classes}, {memory_size} and {dim}"
+            raise ValueError(f"num_classes, memory_size and dim must be at least 1, got {given}")
         self.memory_size = memory_size
         self.register_buffer("vectors", torch.zeros(num_classes + 1, memory_size, dim))  # the last row is scratch
         self.register_buffer("count", torch.zeros(num_classes + 1, dtype=torch.long))  # vectors ever pushed
@@ -54,14 +79,16 @@ class MemoryBank(nn.Module):
     @torch.no_grad()
     def push(
         self,
-        features,  # (N, ...), flattened to vectors
-        classes,  # (N,) class of each
+        features: torch.Tensor,  # (N, ...), flattened to vectors
+        classes: torch.Tensor,  # (N,) class of each
     ):
         "Remember a batch, in its order."
         same = classes[:, None] == classes
-        earlier, row = same.tril(-1).sum(1), classes
-        if len(classes) > self.memory_size: row = torch.where(same.sum(1) - earlier <= self.memory_size, classes, len(self.vectors) - 1)
-        self.vectors[row, (self.count[classes] + earlier) % self.memory_size] = F.normalize(features.flatten(1).float(), dim=1)
+        earlier = same.tril(-1).sum(1)  # others of its class before it in the batch
+        later = same.triu(1).sum(1)
+        slot = (self.count[classes] + earlier) % self.memory_size
+        row = torch.where(later < self.memory_size, classes, len(self.vectors) - 1)
+        self.vectors[row, slot] = _unit(features.flatten(1)).to(self.vectors.dtype)
         self.count.index_add_(0, classes, torch.ones_like(classes))
 
 # %% ../nbs/20_memory.ipynb #d2a3b4c5
@@ -69,7 +96,7 @@ class MemoryBank(nn.Module):
 def of(
     self: MemoryBank,
     c: int,  # a class
-):  # (at most memory_size, dim), unit vectors, oldest first
+) -> torch.Tensor:  # (at most memory_size, dim), unit vectors, oldest first
     "What is remembered of a class."
     n = int(self.count[c])
     order = torch.arange(max(0, n - self.memory_size), n, device=self.vectors.device) % self.memory_size
@@ -79,91 +106,29 @@ def of(
 @patch
 def filled(
     self: MemoryBank,
-    classes,  # (N,)
-):  # bool (N, memory_size)
-    "Which slots hold a vector."
+    classes: torch.Tensor,  # (N,)
+) -> torch.Tensor:  # bool (N, memory_size)
+    "Which slots of each class's memory hold a vector."
     return torch.arange(self.memory_size, device=classes.device) < self.count[classes][:, None]
-
-
-@patch
-def similarity(
-    self: MemoryBank,
-    features,  # (N, ...), flattened to vectors
-    classes,  # (N,) class of each
-):  # (N, memory_size); meaningless where not `filled`
-    "Cosine of each vector with every memory of its own class."
-    return _products(self, F.normalize(features.flatten(1).float(), dim=1), classes)
-
-
-def _products(bank, vectors, classes):
-    "Products with every memory of the own class, (N, memory_size), without copying the memories together where that can be had."
-    if torch.compiler.is_compiling(): return (bank.vectors[classes] * vectors[:, None]).sum(2)  # becomes one loop
-    if vectors.device.type == "cpu": return torch.stack([torch.mv(bank.vectors[c], x) for c, x in zip(classes.tolist(), vectors.unbind())])
-    return torch.bmm(bank.vectors[classes], vectors[:, :, None])[:, :, 0]
-
-# %% ../nbs/20_memory.ipynb #249e9c37
-def _closest(vectors, classes, real, generated):
-    "Of each vector its product with the mirrored farthest real and with the closest generated memory, their slots, and whether there are any: all (2, N)."
-    filled = torch.stack([bank.filled(classes) for bank in (real, generated)])
-    products = torch.stack([_products(real, vectors, classes).neg_(), _products(generated, vectors, classes)])
-    closest, slots = torch.where(filled, products, -torch.inf).max(2)
-    return closest, slots, filled[..., 0]
-
-
-def _weights(cosine, known, classes):
-    "How much each pair counts, (2, N): those that are extreme in their class alike, the others not at all."
-    same = classes[:, None] == classes
-    extreme = torch.where(same, cosine[:, None], -torch.inf).argmax(2) == torch.arange(len(classes), device=classes.device)
-    return (extreme & known) / extreme[0].sum()
-
-# %% ../nbs/20_memory.ipynb #16cfafdf
-class _Criteria(torch.autograd.Function):
-    "Representativeness and diversity of vectors, with their gradient."
-    @staticmethod
-    def forward(
-        ctx,  # keeps what the gradient needs
-        vectors,  # (N, dim)
-        classes,  # (N,) class of each
-        real: MemoryBank,  # memory of real latents
-        generated: MemoryBank,  # memory of predictions
-    ) -> tuple:  # representativeness, diversity: both ()
-        "Weighted sums of cosines."
-        length = torch.linalg.vector_norm(vectors, dim=1).clamp(min=1e-12)
-        closest, slots, known = _closest(vectors, classes, real, generated)
-        cosine = torch.where(known, closest / length, 0)
-        weights = _weights(cosine, known, classes)
-        directions = [vectors / length[:, None], real.vectors[classes, slots[0]], generated.vectors[classes, slots[1]]]
-        ctx.save_for_backward(torch.stack(directions, 1), cosine, weights / length)
-        mirrored, nearest = (weights * cosine).sum(1)
-        return weights[0].sum() + mirrored, nearest
-
-    @staticmethod
-    def backward(
-        ctx,  # with it
-        pull,  # gradient of representativeness ()
-        push,  # gradient of diversity ()
-    ) -> tuple:  # of the vectors (N, dim), and none
-        "Along the sphere, not outwards."
-        directions, cosine, weights = ctx.saved_tensors
-        pull, push = forces = weights * torch.stack([pull, push])[:, None]
-        steps = torch.stack([-(forces * cosine).sum(0), -pull, push], 1)
-        return torch.bmm(steps[:, None], directions)[:, 0], None, None, None
 
 # %% ../nbs/20_memory.ipynb #crit0002
 def minimax_criteria(
-    pred,  # predicted clean latents (N, ...), flattened to vectors
-    classes,  # (N,) class of each
+    pred: torch.Tensor,  # predicted clean latents (N, ...), flattened to vectors
+    classes: torch.Tensor,  # (N,) class of each
     real: MemoryBank,  # memory of real latents
     generated: MemoryBank,  # memory of predictions
-) -> tuple:  # representativeness, diversity: both ()
+) -> tuple[torch.Tensor, torch.Tensor]:  # representativeness, diversity: both ()
     "Both criteria, averaged over the classes in the batch, without waiting for the device."
-    return _Criteria.apply(pred.flatten(1).float(), classes, real, generated)
+    pred = pred.flatten(1)
+    pull = representativeness_loss(pred, real.vectors[classes], classes, real.filled(classes))
+    push = diversity_loss(pred, generated.vectors[classes], classes, generated.filled(classes))
+    return pull, push
 
 # %% ../nbs/20_memory.ipynb #7217e4eb
 def remember(
-    z0,  # clean latents (N, ...), flattened to vectors
-    pred,  # predictions of the same shape
-    classes,  # (N,) class of each
+    z0: torch.Tensor,  # clean latents (N, ...), flattened to vectors
+    pred: torch.Tensor,  # predictions of the same shape
+    classes: torch.Tensor,  # (N,) class of each
     real: MemoryBank,  # memory of real latents
     generated: MemoryBank,  # memory of predictions
 ):

@@ -25,19 +25,22 @@ def _features(
     flat = [torch.as_tensor(s).detach().cpu().double() for s in sets]
     if min(len(s) for s in flat) == 0: raise ValueError("a feature set is empty: nothing to compare")
     flat = [s.reshape(len(s), -1) for s in flat]
-    widths = [s.shape[1] for s in flat]
-    if len(set(widths)) > 1: raise ValueError(f"features have {' and '.join(map(str, widths))} dimensions: use the same network for both")
+    widths = [str(s.shape[1]) for s in flat]
+    if len(set(widths)) > 1:
+        raise ValueError(f"features have {' and '.join(widths)} dimensions: use the same network for both")
     for s in flat:
-        if bad := int((~s.isfinite().all(1)).sum()): raise ValueError(f"{bad} of {len(s)} features hold NaN or infinity")
+        bad = len(s) - int(s.isfinite().all(1).sum())
+        if bad: raise ValueError(f"{bad} of {len(s)} features hold NaN or infinity: check the network that made them")
     return flat
 
 # %% ../nbs/38_metrics.ipynb #3b8b786b
 REDUCE = {"min": Tensor.min, "mean": Tensor.mean, "none": Tensor.clone}
 
+
 def _reduce(
     values: Tensor,  # (n,) one value per sample
     how: str,  # a key of REDUCE
-) -> Tensor:
+) -> Tensor:  # () or (n,)
     "Worst sample, mean over samples, or all of them."
     if how not in REDUCE: raise ValueError(f"reduce must be one of {', '.join(REDUCE)}, got {how!r}")
     return REDUCE[how](values)
@@ -50,7 +53,8 @@ def representativeness(
 ) -> Tensor:  # () or (n,), in -1..1, higher is better
     "Each sample's cosine to its worst-matched real image; `1 - min` is the paper's representativeness loss."
     generated, real = _features(generated, real)
-    return _reduce((normalize(generated) @ normalize(real).T).min(1).values, reduce)
+    cosine = normalize(generated) @ normalize(real).T
+    return _reduce(cosine.min(1).values, reduce)
 
 # %% ../nbs/38_metrics.ipynb #0fa24553
 def diversity(
@@ -61,7 +65,9 @@ def diversity(
     (generated,) = _features(generated)
     if len(generated) < 2: raise ValueError("diversity needs at least 2 generated images, got 1")
     cosine = normalize(generated) @ normalize(generated).T
-    return _reduce(1 - cosine.fill_diagonal_(-torch.inf).max(1).values.clamp(max=1), reduce)
+    cosine.fill_diagonal_(-torch.inf)
+    closest = cosine.max(1).values.clamp(max=1)
+    return _reduce(1 - closest, reduce)
 
 # %% ../nbs/38_metrics.ipynb #2f004777
 def _inside(
@@ -72,10 +78,13 @@ def _inside(
     "Which generated images lie in which real image's k-nearest-neighbour ball."
     from sklearn.neighbors import NearestNeighbors
     generated, real = _features(generated, real)
-    if not 1 <= k < len(real): raise ValueError(f"k must be 1..{len(real) - 1} for {len(real)} real images, got {k}")
+    n = len(real)
+    if not 1 <= k < n: raise ValueError(f"k must be 1..{n - 1} for {n} real images, got {k}")
     neighbours = NearestNeighbors(n_neighbors=k).fit(real.numpy())
-    radius = torch.as_tensor(neighbours.kneighbors()[0][:, -1])  # without arguments: itself left out
-    return torch.cdist(real, generated, compute_mode="donot_use_mm_for_euclid_dist") < radius[:, None] * (1 - 1e-9)
+    distances, _ = neighbours.kneighbors()  # without arguments: each image is left out of its own neighbours
+    radius = torch.as_tensor(distances[:, -1:])
+    distance = torch.cdist(real, generated, compute_mode="donot_use_mm_for_euclid_dist")
+    return distance < radius * (1 - 1e-9)
 
 # %% ../nbs/38_metrics.ipynb #23483f1c
 def density(
@@ -102,24 +111,41 @@ def expected_coverage(
     k: int = 5,  # which real neighbour sets a ball's radius
 ) -> float:  # 0..1
     "Coverage to expect when generated and real images come from the same distribution."
-    return 1 - math.prod((num_real - i) / (num_real + num_generated - i) for i in range(1, k + 1))
+    total = num_real + num_generated
+    empty = math.prod((num_real - i) / (total - i) for i in range(1, k + 1))
+    return 1 - empty
 
 # %% ../nbs/38_metrics.ipynb #99fa6cef
+def _markdown(
+    head: list,  # names of the columns, the first one of the row names
+    rows: dict,  # row name -> {column: number, or None for a dash}
+) -> str:  # a Markdown table, three digits
+    "Write a table."
+    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for name, row in rows.items():
+        cells = ["–" if value is None else f"{value:.3f}" for value in row.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+# %% ../nbs/38_metrics.ipynb #b9630cb2
 class MetricTable(dict):
     "{class: {metric: value}}, shown as a table in notebooks and reports."
-    corner, foot = "class", "**mean**"
+    corner = "class"
+    foot = "**mean**"
 
     def mean(self) -> dict:
         "Mean of each metric over the classes that have it."
-        columns = {m: [row[m] for row in self.values() if row[m] is not None] for m in next(iter(self.values()))}
-        return {m: sum(v) / len(v) if v else None for m, v in columns.items()}
+        means = {}
+        for metric in next(iter(self.values())):
+            values = [row[metric] for row in self.values() if row[metric] is not None]
+            means[metric] = sum(values) / len(values) if values else None
+        return means
 
     def markdown(self) -> str:
         "The table as Markdown, with the mean as its last row."
-        rows = {**self, self.foot: self.mean()} if self.foot else self
-        head = [f"| {self.corner} | {' | '.join(self.mean())} |", "|---" + "|---:" * len(self.mean()) + "|"]
-        cells = {c: " | ".join("–" if v is None else f"{v:.3f}" for v in row.values()) for c, row in rows.items()}
-        return "\n".join(head + [f"| {c} | {row} |" for c, row in cells.items()])
+        mean = self.mean()
+        rows = {**self, self.foot: mean} if self.foot else self
+        return _markdown([self.corner, *mean], rows)
 
     def _repr_markdown_(self): return self.markdown()
     def __repr__(self): return self.markdown()
@@ -127,7 +153,8 @@ class MetricTable(dict):
 
 class ScoreTable(MetricTable):
     "{method: {score: value}}, shown without a mean."
-    corner, foot = "method", ""
+    corner = "method"
+    foot = ""
 
 # %% ../nbs/38_metrics.ipynb #a6998374
 def _one_class(
@@ -136,13 +163,16 @@ def _one_class(
     k: int,  # neighbour for density and coverage
 ) -> dict:
     "All feature measures of one class."
-    inside, varied = _inside(generated, real, k), len(generated) > 1
-    row = {"representativeness": representativeness(generated, real),
-           "representativeness_mean": representativeness(generated, real, "mean"),
-           "diversity": diversity(generated) if varied else None,
-           "diversity_mean": diversity(generated, "mean") if varied else None,
-           "density": inside.double().sum(0).mean() / k, "coverage": inside.any(1).double().mean()}
-    return {name: None if value is None else value.item() for name, value in row.items()}
+    inside = _inside(generated, real, k)
+    several = len(generated) > 1
+    return {
+        "representativeness": representativeness(generated, real).item(),
+        "representativeness_mean": representativeness(generated, real, "mean").item(),
+        "diversity": diversity(generated).item() if several else None,
+        "diversity_mean": diversity(generated, "mean").item() if several else None,
+        "density": (inside.double().sum(0).mean() / k).item(),
+        "coverage": inside.any(1).double().mean().item(),
+    }
 
 # %% ../nbs/38_metrics.ipynb #099b81a5
 def classwise(
@@ -154,13 +184,17 @@ def classwise(
     classes=None,  # class names, index by index; without them the index is the name
 ) -> MetricTable:  # one row per class of the generated set
     "Representativeness, diversity, density and coverage of every class."
-    ours, theirs = torch.as_tensor(generated_targets).cpu(), torch.as_tensor(real_targets).cpu()
+    ours = torch.as_tensor(generated_targets).cpu()
+    theirs = torch.as_tensor(real_targets).cpu()
     for name, x, y in [("generated", generated, ours), ("real", real, theirs)]:
-        if len(x) != len(y): raise ValueError(f"{name}: {len(x)} features but {len(y)} targets")
+        if len(x) != len(y):
+            raise ValueError(f"{name}: {len(x)} features but {len(y)} targets; one each is needed")
     table = MetricTable()
     for c in ours.unique().tolist():
-        name, members = classes[c] if classes else c, theirs == c
-        if members.sum() <= k: raise ValueError(f"class {name} has {members.sum()} real images; k = {k} needs at least {k + 1}")
+        name = classes[c] if classes else c
+        members = theirs == c
+        count = int(members.sum())
+        if count <= k: raise ValueError(f"class {name} has {count} real images; k = {k} needs at least {k + 1}")
         table[name] = _one_class(generated[ours == c], real[members], k)
     return table
 
@@ -173,8 +207,10 @@ def nearest_real(
     "The k real images nearest to each generated one."
     from sklearn.neighbors import NearestNeighbors
     generated, real = _features(generated, real)
-    if not 1 <= k <= len(real): raise ValueError(f"k must be 1..{len(real)} for {len(real)} real images, got {k}")
-    distances, rows = NearestNeighbors(n_neighbors=k).fit(real.numpy()).kneighbors(generated.numpy())
+    n = len(real)
+    if not 1 <= k <= n: raise ValueError(f"k must be 1..{n} for {n} real images, got {k}")
+    neighbours = NearestNeighbors(n_neighbors=k).fit(real.numpy())
+    distances, rows = neighbours.kneighbors(generated.numpy())
     return torch.as_tensor(distances), torch.as_tensor(rows)
 
 # %% ../nbs/38_metrics.ipynb #fe445e4f
@@ -191,9 +227,12 @@ def plot_nearest(
     axes = figure.subplots(k + 1, n, squeeze=False)
     for j in range(n):
         column = [generated_images[j], *real_images[rows[j]]]
-        for i, (ax, image) in enumerate(zip(axes[:, j], column, strict=True)):
-            ax.imshow(torch.as_tensor(image).permute(1, 2, 0).cpu()); ax.axis("off")
-            if i and distances is not None: ax.set_title(f"{distances[j, i - 1]:.2f}", fontsize=7)
+        titles = [""] * (k + 1)
+        if distances is not None: titles[1:] = [f"{d:.2f}" for d in distances[j]]
+        for ax, image, title in zip(axes[:, j], column, titles, strict=True):
+            ax.imshow(torch.as_tensor(image).permute(1, 2, 0).cpu())
+            ax.set_title(title, fontsize=7)
+            ax.axis("off")
     return figure
 
 # %% ../nbs/38_metrics.ipynb #c087f04f
@@ -207,8 +246,11 @@ def embed_2d(
     from sklearn.manifold import TSNE
     features = _features(*sets.values())
     everything = torch.cat(features).numpy()
-    if method == "pca": flat = PCA(2).fit(features[0].numpy()).transform(everything)
-    elif method == "tsne": flat = TSNE(2, init="pca", perplexity=min(30, (len(everything) - 1) / 3), random_state=seed).fit_transform(everything)
+    if method == "pca":
+        flat = PCA(2).fit(features[0].numpy()).transform(everything)
+    elif method == "tsne":
+        perplexity = min(30, (len(everything) - 1) / 3)
+        flat = TSNE(2, init="pca", perplexity=perplexity, random_state=seed).fit_transform(everything)
     else: raise ValueError(f"unknown method {method!r}; known: pca, tsne")
     parts = torch.as_tensor(flat).split([len(f) for f in features])
     return dict(zip(sets, parts, strict=True))
@@ -223,8 +265,9 @@ def plot_embedding(
     "The real set in grey, every other set in colour, one panel each on the same map."
     from matplotlib.figure import Figure
     (_, background), *others = embed_2d(sets, method, seed).items()
-    figure = figure or Figure(figsize=(2.9 * max(1, len(others)), 3.1), layout="constrained")
-    axes = figure.subplots(1, max(1, len(others)), squeeze=False, sharex=True, sharey=True)[0]
+    panels = max(1, len(others))
+    if figure is None: figure = Figure(figsize=(2.9 * panels, 3.1), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False, sharex=True, sharey=True)[0]
     for i, (ax, (name, xy)) in enumerate(zip(axes, others, strict=False)):
         ax.scatter(*background.T, s=8, color="0.75", linewidth=0)
         ax.scatter(*xy.T, s=26, color=f"C{i}", edgecolor="white", linewidth=0.5)
@@ -251,6 +294,7 @@ class _AsGiven(torch.nn.Module):
 # %% ../nbs/38_metrics.ipynb #5b38133a
 _TORCHMETRICS = {"fid": "FrechetInceptionDistance", "kid": "KernelInceptionDistance"}
 
+
 def _torchmetric(
     name: str,  # "fid" or "kid", a module of torchmetrics.image
     real: Tensor,  # images or features
@@ -260,16 +304,19 @@ def _torchmetric(
     **options,  # for the metric's constructor
 ):  # the metric, fed with both sets
     "A torchmetrics image metric after seeing both sets."
-    advice = f'{name} needs torchmetrics with its image extras: pip install "minimax_diffusion[metrics]"'
-    if real.dim() == 2: network, (generated, real) = _AsGiven(real.shape[1]), _features(generated, real)
+    if real.dim() == 2:
+        network = _AsGiven(real.shape[1])
+        generated, real = _features(generated, real)
     try:
-        module = import_module(f"torchmetrics.image.{name}")
+        make = getattr(import_module(f"torchmetrics.image.{name}"), _TORCHMETRICS[name])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # KID's note that it keeps all features
-            metric = getattr(module, _TORCHMETRICS[name])(feature=2048 if network is None else network, **options)
-    except ImportError as error: raise ImportError(advice) from error
-    for images, is_real in [(real, True), (generated, False)]:
-        for batch in images.split(batch_size): metric.update(batch, real=is_real)
+            metric = make(feature=2048 if network is None else network, **options)
+    except ImportError as error:
+        advice = f'{name} needs torchmetrics with its image extras: pip install "minimax_diffusion[metrics]"'
+        raise ImportError(advice) from error
+    for batch in real.split(batch_size): metric.update(batch, real=True)
+    for batch in generated.split(batch_size): metric.update(batch, real=False)
     return metric
 
 # %% ../nbs/38_metrics.ipynb #10b48f7f
@@ -300,7 +347,7 @@ def kid(
     if not 2 <= size <= smaller: raise ValueError(f"subset_size must be 2..{smaller}, got {size}")
     options = dict(subsets=subsets, subset_size=size)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         mean, std = _torchmetric("kid", real, generated, network, batch_size, **options).compute()
     return mean.item(), std.item()
 
@@ -310,8 +357,10 @@ def _fraction(
     name: str,  # for the error
 ) -> float:
     "The value, if it can be a difference of two accuracies in 0..1."
-    if not -1 <= value <= 1: raise ValueError(f"{name} must be a fraction in -1..1, got {value}; divide percentages by 100")
+    if not -1 <= value <= 1:
+        raise ValueError(f"{name} must be a fraction in -1..1, got {value}; divide percentages by 100")
     return float(value)
+
 
 def _score(
     weighted: float,  # weighted difference of accuracies, -1..1
@@ -327,6 +376,7 @@ def hard_label_recovery(
     "DD-Ranking's HLR: how much of the real set's accuracy is not recovered."
     return real - distilled
 
+
 def improvement_over_random(
     distilled: float,  # accuracy after training on the distilled set, in its own protocol
     random: float,  # the same protocol with as many random real images
@@ -341,7 +391,10 @@ def label_robust_score(
     weight: float = 0.5,  # w: weight of IOR against HLR
 ) -> float:  # 0..1, higher is better
     "DD-Ranking's LRS."
-    return _score(weight * _fraction(ior, "ior") - (1 - weight) * _fraction(hlr, "hlr"))
+    gained = _fraction(ior, "ior")
+    missing = _fraction(hlr, "hlr")
+    return _score(weight * gained - (1 - weight) * missing)
+
 
 def augmentation_robust_score(
     ior_augmented: float,  # improvement over random with augmentation, a fraction
@@ -349,7 +402,8 @@ def augmentation_robust_score(
     weight: float = 0.5,  # gamma: weight of the augmented one
 ) -> float:  # 0..1, higher is better
     "DD-Ranking's ARS."
-    augmented, plain = _fraction(ior_augmented, "ior_augmented"), _fraction(ior_plain, "ior_plain")
+    augmented = _fraction(ior_augmented, "ior_augmented")
+    plain = _fraction(ior_plain, "ior_plain")
     return _score(weight * augmented + (1 - weight) * plain)
 
 # %% ../nbs/38_metrics.ipynb #26039d76
@@ -360,9 +414,11 @@ def dd_ranking(
     weight: float = 0.5,  # w: weight of IOR against HLR
 ) -> ScoreTable:  # fractions: one row a method
     "HLR, IOR and LRS of several sets under one hard-label protocol."
-    if random not in accuracies: raise ValueError(f"dd_ranking needs the accuracy of {random!r} beside {', '.join(accuracies)}")
+    if random not in accuracies:
+        raise ValueError(f"dd_ranking needs the accuracy of {random!r} beside {', '.join(accuracies)}")
     table = ScoreTable()
     for method, accuracy in accuracies.items():
-        hlr, ior = hard_label_recovery(real / 100, accuracy / 100), improvement_over_random(accuracy / 100, accuracies[random] / 100)
+        hlr = hard_label_recovery(real / 100, accuracy / 100)
+        ior = improvement_over_random(accuracy / 100, accuracies[random] / 100)
         table[method] = {"HLR": hlr, "IOR": ior, "LRS": label_robust_score(hlr, ior, weight)}
     return table

@@ -10,57 +10,18 @@ __all__ = ['NORMS', 'RESNETS', 'NETWORKS', 'InstanceNorm', 'norm_layer', 'Networ
 from collections.abc import Callable
 from functools import partial
 
-import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# %% ../nbs/30_networks.ipynb #a9638b17
-class _OneByOne(torch.autograd.Function):
-    "Batch norm of each image by itself."
-    @staticmethod
-    def forward(
-        ctx,  # keeps the input, the weight and the images' means and scales
-        x,  # maps (N, C, H, W)
-        weight,  # (C,)
-        bias,  # (C,)
-        eps,  # added to the variance
-    ):  # (N, C, H, W)
-        "Image by image."
-        out, stats = torch.empty_like(x), x.new_empty(2, *x.shape[:2])
-        for i in range(len(x)):
-            torch.native_batch_norm(x[i:i+1], weight, bias, None, None, True, 0., eps, out=(out[i:i+1], stats[0, i], stats[1, i]))
-        ctx.save_for_backward(x, weight, stats)
-        ctx.eps = eps
-        return out
-
-    @staticmethod
-    def backward(
-        ctx,  # with what `forward` kept
-        grad,  # of the output (N, C, H, W)
-    ) -> tuple:  # gradients of input, weight and bias, and none
-        "Image by image; weight and bias add up."
-        x, weight, (means, scales) = ctx.saved_tensors
-        grad, dx, dweight, dbias = grad.contiguous(memory_format=torch.channels_last), torch.empty_like(x), *x.new_empty(2, *x.shape[:2])
-        for i in range(len(x)):
-            torch.ops.aten.native_batch_norm_backward(grad[i:i+1], x[i:i+1], weight, None, None, means[i], scales[i], True, ctx.eps, [True]*3,
-                                                      out0=dx[i:i+1], out1=dweight[i], out2=dbias[i])
-        return dx, dweight.sum(0), dbias.sum(0), None
-
 # %% ../nbs/30_networks.ipynb #da57f9f0
 class InstanceNorm(nn.GroupNorm):
-    "Group norm with one channel per group, quick in the channels-last layout on the CPU too."
-    def __init__(self,
+    "Group norm with one channel per group: mean 0 and deviation 1, then a learned scale and shift."
+    def __init__(
+        self,
         channels: int,  # channels of the map
     ):
         super().__init__(channels, channels)
-
-    def forward(self,
-        x: Tensor,  # (N, channels, H, W)
-    ) -> Tensor:    # the same shape and layout
-        "Bring every channel of every image to mean 0 and deviation 1, then scale and shift it."
-        if x.is_cuda or x.is_contiguous() or torch.compiler.is_compiling(): return super().forward(x)
-        return _OneByOne.apply(x, self.weight, self.bias, self.eps)
 
 # %% ../nbs/30_networks.ipynb #c318d832
 NORMS = {
@@ -70,10 +31,11 @@ NORMS = {
     "none": nn.Identity,
 }
 
+
 def norm_layer(
-    norm: str,      # one of `NORMS`
+    norm: str,  # one of the names above
     channels: int,  # channels of the map it normalises
-) -> nn.Module:     # (N, channels, H, W) -> the same shape
+) -> nn.Module:  # (N, channels, H, W) -> the same shape
     "The normalisation layer called `norm`."
     if norm not in NORMS: raise ValueError(f"unknown norm {norm!r}: choose one of {', '.join(NORMS)}")
     return NORMS[norm](channels)
@@ -81,123 +43,144 @@ def norm_layer(
 # %% ../nbs/30_networks.ipynb #39c67f60
 class Network(nn.Module):
     "A `body` that maps images to feature maps or vectors, and a linear `head` that scores the classes."
-    def __init__(self,
-        body: nn.Module,    # (N, 3, S, S) -> (N, ...) with `num_features` numbers per image
+    def __init__(
+        self,
+        body: nn.Module,  # (N, 3, S, S) -> (N, ...) with num_features numbers per image
         num_features: int,  # numbers per image after the body
-        num_classes: int,   # length of the scores
+        num_classes: int,  # length of the scores
     ):
         super().__init__()
-        self.body, self.head = body, nn.Linear(num_features, num_classes)
+        self.body = body
+        self.head = nn.Linear(num_features, num_classes)
 
-    def embed(self,
+    def embed(
+        self,
         x: Tensor,  # (N, 3, S, S) normalised images
-    ) -> Tensor:    # (N, num_features)
+    ) -> Tensor:  # (N, num_features)
         "The features in front of the head."
         return self.body(x).flatten(1)
 
-    def forward(self,
+    def forward(
+        self,
         x: Tensor,  # (N, 3, S, S) normalised images
-    ) -> Tensor:    # (N, num_classes) scores before the softmax
+    ) -> Tensor:  # (N, num_classes) scores before the softmax
         "The class scores."
         return self.head(self.embed(x))
 
 # %% ../nbs/30_networks.ipynb #6f74da9e
 def convnet(
-    depth: int,             # blocks; each halves the map
-    num_classes: int,       # length of the scores
-    image_size: int,        # height and width of the images in pixels
-    width: int|None = None, # channels of every block; None is the paper's 128
-    norm: str = "instance", # one of `NORMS`
+    depth: int,  # blocks; each halves the map
+    num_classes: int,  # length of the scores
+    image_size: int,  # height and width of the images in pixels
+    width: int | None = None,  # channels of every block; None is the paper's 128
+    norm: str = "instance",  # a name in NORMS
 ) -> Network:
     "ConvNet-`depth`: convolution, norm, ReLU and 2x2 average pool, `depth` times."
-    width, side = width or 128, image_size // 2**depth
-    if side < 1: raise ValueError(f"convnet{depth} halves the image {depth} times and needs {2**depth} pixels, got image_size={image_size}: use a shallower ConvNet")
+    width = width or 128
+    side = image_size // 2 ** depth
+    if side < 1:
+        raise ValueError(f"convnet{depth} halves the image {depth} times and needs {2 ** depth} pixels, "
+                         f"got image_size={image_size}: use a shallower ConvNet")
     layers = []
-    for channels in [3] + [width]*(depth - 1):
-        layers += [nn.Conv2d(channels, width, 3, padding=1), norm_layer(norm, width), nn.ReLU(inplace=True), nn.AvgPool2d(2)]
-    return Network(nn.Sequential(*layers), width*side**2, num_classes)
+    for channels in [3] + [width] * (depth - 1):
+        layers.append(nn.Conv2d(channels, width, 3, padding=1))
+        layers += [norm_layer(norm, width), nn.ReLU(inplace=True), nn.AvgPool2d(2)]
+    return Network(nn.Sequential(*layers), width * side ** 2, num_classes)
 
 # %% ../nbs/30_networks.ipynb #75feff45
 class Residual(nn.Module):
     "The sum of a branch and a shortcut, then a ReLU."
-    def __init__(self,
-        branch: nn.Module,    # convolutions
+    def __init__(
+        self,
+        branch: nn.Module,  # convolutions
         shortcut: nn.Module,  # identity, or a 1x1 convolution where the shape changes
     ):
         super().__init__()
-        self.branch, self.shortcut = branch, shortcut
+        self.branch = branch
+        self.shortcut = shortcut
 
-    def forward(self,
+    def forward(
+        self,
         x: Tensor,  # (N, channels in, H, W)
-    ) -> Tensor:    # (N, channels out, H/stride, W/stride)
+    ) -> Tensor:  # (N, channels out, H/stride, W/stride)
         "Add the two and cut at zero."
         return F.relu(self.branch(x) + self.shortcut(x))
 
 # %% ../nbs/30_networks.ipynb #1aca274c
 def _conv(channels, out, kernel, stride, norm, average, relu=True):
     "Convolution, norm, ReLU; smaller by `stride`, which an `average` block does by pooling after the ReLU."
-    conv = nn.Conv2d(channels, out, kernel, 1 if average else stride, kernel//2, bias=norm == "none")
-    layers = [conv, norm_layer(norm, out)] + [nn.ReLU(inplace=True)]*relu
-    return layers + [nn.AvgPool2d(stride)]*(average and stride > 1)
+    step = 1 if average else stride
+    layers = [nn.Conv2d(channels, out, kernel, step, kernel // 2, bias=norm == "none")]
+    layers.append(norm_layer(norm, out))
+    if relu: layers.append(nn.ReLU(inplace=True))
+    if average and stride > 1: layers.append(nn.AvgPool2d(stride))
+    return layers
 
-class _Shortcut(nn.Sequential):
-    "Convolution, average, norm; channels-last maps are averaged first, which is the same with a quarter of the work."
-    def forward(
-        self,
-        x,  # maps (N, C, H, W)
-    ):  # (N, C', H', W')
-        "Convolve, average, normalise, in the order that costs least."
-        if len(self) < 3 or x.is_contiguous(): return super().forward(x)
-        conv, pool, norm = self
-        return norm(conv(pool(x)))
 
 def _shortcut(channels, out, stride, norm, average):
     "Identity where the shape stays, else a 1x1 convolution that shrinks the map before its norm."
     if stride == 1 and channels == out: return nn.Identity()
     conv, layer, *pool = _conv(channels, out, 1, stride, norm, average, relu=False)
-    return _Shortcut(conv, *pool, layer)
+    return nn.Sequential(conv, *pool, layer)
 
 # %% ../nbs/30_networks.ipynb #1021b3bc
 def _basic(channels, width, stride, norm, average):
-    branch = _conv(channels, width, 3, stride, norm, average) + _conv(width, width, 3, 1, norm, average, relu=False)
+    "Two 3x3 convolutions, and the channels they give."
+    branch = _conv(channels, width, 3, stride, norm, average)
+    branch += _conv(width, width, 3, 1, norm, average, relu=False)
     return Residual(nn.Sequential(*branch), _shortcut(channels, width, stride, norm, average)), width
 
-def _bottleneck(channels, width, stride, norm, average):
-    branch = _conv(channels, width, 1, 1, norm, average) + _conv(width, width, 3, stride, norm, average)
-    branch += _conv(width, 4*width, 1, 1, norm, average, relu=False)
-    return Residual(nn.Sequential(*branch), _shortcut(channels, 4*width, stride, norm, average)), 4*width
 
-RESNETS = {
-    10: (_basic, (1, 1, 1, 1)), 18: (_basic, (2, 2, 2, 2)), 34: (_basic, (3, 4, 6, 3)),
-    50: (_bottleneck, (3, 4, 6, 3)), 101: (_bottleneck, (3, 4, 23, 3)), 152: (_bottleneck, (3, 8, 36, 3)),
+def _bottleneck(channels, width, stride, norm, average):
+    "1x1, 3x3 and 1x1, and the channels they give."
+    branch = _conv(channels, width, 1, 1, norm, average)
+    branch += _conv(width, width, 3, stride, norm, average)
+    branch += _conv(width, 4 * width, 1, 1, norm, average, relu=False)
+    return Residual(nn.Sequential(*branch), _shortcut(channels, 4 * width, stride, norm, average)), 4 * width
+
+
+RESNETS = {  # depth: block, and how many in each stage
+    10: (_basic, (1, 1, 1, 1)),
+    18: (_basic, (2, 2, 2, 2)),
+    34: (_basic, (3, 4, 6, 3)),
+    50: (_bottleneck, (3, 4, 6, 3)),
+    101: (_bottleneck, (3, 4, 23, 3)),
+    152: (_bottleneck, (3, 8, 36, 3)),
 }
 
 # %% ../nbs/30_networks.ipynb #d4f9b109
 def _stem(image_size, width, norm, average):
     "The layers in front of the first block, chosen by the image size."
     large = image_size > 128
-    layers = _conv(3, width, 7 if large else 3, 2 if large and not average else 1, norm, False)
+    kernel = 7 if large else 3
+    stride = 2 if large and not average else 1
+    layers = _conv(3, width, kernel, stride, norm, average=False)
     if image_size <= 64: return layers
-    return layers + [nn.AvgPool2d(4 if large else 2) if average else nn.MaxPool2d(3, 2, 1)]
+    if average: return layers + [nn.AvgPool2d(4 if large else 2)]
+    return layers + [nn.MaxPool2d(3, 2, 1)]
 
 # %% ../nbs/30_networks.ipynb #283b6a4b
 def resnet(
-    depth: int,             # 10, 18, 34, 50, 101 or 152
-    num_classes: int,       # length of the scores
-    image_size: int,        # height and width of the images in pixels; it chooses the stem
-    width: int|None = None, # channels of the first stage; None is the usual 64
-    norm: str = "instance", # one of `NORMS`
+    depth: int,  # 10, 18, 34, 50, 101 or 152
+    num_classes: int,  # length of the scores
+    image_size: int,  # height and width of the images in pixels; it chooses the stem
+    width: int | None = None,  # channels of the first stage; None is the usual 64
+    norm: str = "instance",  # a name in NORMS
     average: bool = False,  # shrink maps by averaging (ResNetAP) instead of by strides
 ) -> Network:
     "ResNet-`depth`, or ResNetAP-`depth` with `average=True`."
-    if depth not in RESNETS: raise ValueError(f"unknown ResNet depth {depth}: choose one of {', '.join(map(str, RESNETS))}")
-    if image_size < 16: raise ValueError(f"a ResNet's last map would be a single pixel, on which instance norm is constant: it needs 16 pixels, got image_size={image_size}")
+    if depth not in RESNETS:
+        raise ValueError(f"unknown ResNet depth {depth}: choose one of {', '.join(map(str, RESNETS))}")
+    if image_size < 16:
+        raise ValueError("a ResNet's last map would be a single pixel, on which instance norm is constant: "
+                         f"it needs 16 pixels, got image_size={image_size}")
     width = channels = width or 64
     block, repeats = RESNETS[depth]
     layers = _stem(image_size, width, norm, average)
     for stage, blocks in enumerate(repeats):
         for i in range(blocks):
-            layer, channels = block(channels, width*2**stage, 2 if stage and i == 0 else 1, norm, average)
+            stride = 2 if stage and i == 0 else 1
+            layer, channels = block(channels, width * 2 ** stage, stride, norm, average)
             layers.append(layer)
     network = Network(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1)), channels, num_classes)
     for module in network.body.modules():
@@ -216,24 +199,28 @@ def _torchvision_network(name, num_classes):
     "torchvision's model without weights, its last linear layer replaced by a head of `num_classes`."
     body = torchvision.models.get_model(name, weights=None)
     linear = [key for key, module in body.named_modules() if isinstance(module, nn.Linear)]
-    if not linear or hasattr(body, "aux_logits"): raise ValueError(f"torchvision's {name} does not end in one linear layer: register a builder of your own in NETWORKS")
+    if not linear or hasattr(body, "aux_logits"):
+        raise ValueError(f"torchvision's {name} does not end in one linear layer: "
+                         "register a builder of your own in NETWORKS")
     features = body.get_submodule(linear[-1]).in_features
     body.set_submodule(linear[-1], nn.Identity())
     return Network(body, features, num_classes)
 
 # %% ../nbs/30_networks.ipynb #ef45dcf8
 def get_network(
-    name: str,              # a key of `NETWORKS`, or the name of a torchvision classification model
-    num_classes: int,       # length of the scores
-    image_size: int,        # height and width of the images in pixels
-    width: int|None = None, # channels of the first stage; None is the paper's width
-    norm: str = "instance", # one of `NORMS`; torchvision's models keep their own
-) -> nn.Module:             # (N, 3, image_size, image_size) -> (N, num_classes)
+    name: str,  # a key of NETWORKS, or the name of a torchvision classification model
+    num_classes: int,  # length of the scores
+    image_size: int,  # height and width of the images in pixels
+    width: int | None = None,  # channels of the first stage; None is the paper's width
+    norm: str = "instance",  # a name in NORMS; torchvision's models keep their own
+) -> nn.Module:  # (N, 3, image_size, image_size) -> (N, num_classes)
     "A fresh network by name, with `.embed` for the features in front of its last layer."
     if num_classes < 1: raise ValueError(f"num_classes must be at least 1, got {num_classes}")
     if width is not None and width < 1: raise ValueError(f"width must be at least 1, got {width}")
-    if name in NETWORKS: return NETWORKS[name](num_classes=num_classes, image_size=image_size, width=width, norm=norm)
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known: raise ValueError(f"unknown network {name!r}: choose one of {', '.join(NETWORKS)}, or a torchvision classification model")
+    if name in NETWORKS:
+        return NETWORKS[name](num_classes=num_classes, image_size=image_size, width=width, norm=norm)
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        raise ValueError(f"unknown network {name!r}: choose one of {', '.join(NETWORKS)}, "
+                         "or a torchvision classification model")
     if width is not None: raise ValueError(f"torchvision's {name} has no width to choose: leave width out, got {width}")
     return _torchvision_network(name, num_classes)
