@@ -43,12 +43,13 @@ def original_names(
 ) -> dict[str, tuple]:  # name in the original -> names here: three for a qkv tensor, none for the positions
     "The dictionary between the two sets of names."
     names = {"pos_embed": (), _LABELS: ("conditioning.class_embedder.embedding_table.weight",)}
-    for kind in ("weight", "bias"):
-        for theirs, ours in _OUTSIDE.items():
-            names[f"{theirs}.{kind}"] = (f"{ours}.{kind}",)
-        for i in range(depth):
-            for theirs, ours in _INSIDE.items():
-                names[f"blocks.{i}.{theirs}.{kind}"] = tuple(f"transformer_blocks.{i}.{name}.{kind}" for name in ours)
+    kinds = ("weight", "bias")
+    for theirs, ours in _OUTSIDE.items():
+        for kind in kinds: names[f"{theirs}.{kind}"] = (f"{ours}.{kind}",)
+    for i in range(depth):
+        for theirs, ours in _INSIDE.items():
+            layers = [f"transformer_blocks.{i}.{layer}" for layer in ours]
+            for kind in kinds: names[f"blocks.{i}.{theirs}.{kind}"] = tuple(f"{layer}.{kind}" for layer in layers)
     for i in gamma_blocks:
         for theirs, ours in _GAMMAS.items():
             names[f"blocks.{i}.{theirs}"] = (f"transformer_blocks.{i}.gammas.{ours}",)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .device import PRECISIONS, in_batches, keep_memory, precision, send
+from .device import PRECISIONS, in_batches, precision, send
 from minimax_diffusion.stage import (
     Stage, digest as digest_of, read_config, share, state_digest, write_atomic,
 )
@@ -173,7 +173,6 @@ def encode_latents(
     stage = Stage(out, "encode", config, dict(images=dataset_digest(images), vae=state_digest(backbone.vae.state_dict())))
     missing = lambda: _missing(stage.partial, len(images), shard_size)
     if not stage.complete and (todo := {i: span for i, span in missing().items() if i % n == k}):
-        keep_memory(backbone.device)
         ready = replace(backbone, vae=working_copy(backbone.vae, PRECISIONS[mixed_precision], backbone.device))
         write = lambda i, shard: write_atomic(stage.partial/f"latents-{i:05d}.safetensors", lambda path: save_file(shard, path))
         with tqdm(total=sum(last - first for first, last in todo.values()), desc="encode", unit="image", disable=not progress) as bar:
