@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils.memory import should_reduce_batch_size
 from fastcore.basics import patch
 from fastcore.docments import docments
@@ -649,27 +649,34 @@ def _new_share(settings):
                       "train longer, pass ema_decay='auto', or sample with weights='last'", stacklevel=3)
     return share
 
-# %% ../nbs/21_finetune.ipynb #aa0ea320
+# %% ../nbs/21_finetune.ipynb #de82f293
 @contextmanager
 def _tracked(accelerator, log_with, out, settings, device):
     "A function that logs a trainer's last losses; where nobody asked for a tracker, it does nothing."
     if log_with is None:
         yield lambda trainer: None
         return
-    fresh = not PartialState._shared_state
+    states = [state._shared_state for state in (PartialState, AcceleratorState, GradientState)]
+    before = [dict(state) for state in states]
     if accelerator is None:
-        accelerator = Accelerator(log_with=log_with, project_dir=f"{out}.logs", cpu=fresh and device.type == "cpu")
+        cpu = device.type == "cpu" and not PartialState._shared_state
+        accelerator = Accelerator(log_with=log_with, project_dir=f"{out}.logs", cpu=cpu)
     else: accelerator.log_with = [log_with]
     accelerator.init_trackers("minimax_diffusion", config=asdict(settings))
     try: yield lambda trainer: accelerator.log(dict(zip(KEYS, trainer.history[-1].tolist())), step=trainer.at)
     finally:
         for tracker in accelerator.trackers: tracker.finish()
-        if fresh: AcceleratorState._reset_state(reset_partial_state=True)  # there was none before
+        for state, values in zip(states, before):  # what Accelerate knew before
+            state.clear()
+            state.update(values)
 
-# %% ../nbs/21_finetune.ipynb #7af508ce
+# %% ../nbs/21_finetune.ipynb #3b022b7f
+def _checkpoint(stage): return Checkpoint(stage.folder/"checkpoint.safetensors")
+
+
 def _train(trainer, stage, steps, checkpoint_every, callback, log, progress):
     "Run the loop to its end, with checkpoints on the way."
-    checkpoint = Checkpoint(stage.folder/"checkpoint.safetensors")
+    checkpoint = _checkpoint(stage)
     main = trainer.rank == 0
     if (state := checkpoint.load()) is not None: trainer.load_state_dict(state)
     bar = tqdm(trainer.train(steps), "fine-tune", initial=trainer.at, total=steps, disable=not (progress and main))
@@ -692,16 +699,15 @@ def _out_of_memory(error, trainer):
 
 # %% ../nbs/21_finetune.ipynb #db674a9c
 def _finish(trainer, stage, **facts):
-    "Write the products, drop the checkpoint, and give the folder its name."
+    "Write the products and give the folder its name."
     for weights, name in ADAPTER_FILES.items(): save_adapter(stage.folder/name, trainer.adapter(weights))
     history = torch.stack(trainer.history).cpu()
     columns = {key: [round(x, 6) for x in column] for key, column in zip(KEYS, history.T.tolist())}
     write_json(stage.folder/"history.json", columns)
     plot_history(history).savefig(stage.folder/"losses.png", dpi=120)
-    Checkpoint(stage.folder/"checkpoint.safetensors").remove()
     latents = trainer.latents
     stage.finish(trainer.device, dataset=latents.name, classes=latents.classes, label_ids=latents.label_ids,
-                 new_labels=latents.new_labels, **facts)
+                 new_labels=latents.new_labels, scaffolding=_checkpoint(stage).names, **facts)
 
 # %% ../nbs/21_finetune.ipynb #5ad647e3
 @explain

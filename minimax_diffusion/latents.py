@@ -170,7 +170,7 @@ def encode_latents(
     (label_ids, new), (k, n) = _labels(images, backbone, new_labels), share(part, backbone.device)
     mixed_precision = precision(mixed_precision, backbone.device)
     config = dict(dataset=images.name, mirror=images.mirror, dtype=dtype, shard_size=shard_size, label_ids=label_ids, new_labels=new or None, mixed_precision=None if mixed_precision == "no" else mixed_precision)
-    stage = Stage(out, "encode", config, dict(images=dataset_digest(images), vae=state_digest(backbone.vae.state_dict())))
+    stage = Stage(out, "encode", config, dict(images=dataset_digest(images), vae=state_digest(backbone.vae.state_dict())), part)
     missing = lambda: _missing(stage.partial, len(images), shard_size)
     if not stage.complete and (todo := {i: span for i, span in missing().items() if i % n == k}):
         ready = replace(backbone, vae=working_copy(backbone.vae, PRECISIONS[mixed_precision], backbone.device))

@@ -99,7 +99,7 @@ def finetune_phases(
     phases = phase_classes(latents.classes, phase_size)
     k, n = share(part, backbone.device)
     inputs = dict(latents=latents.digest(), backbone=backbone.digest())
-    stage = Stage(out, "phases", _identity(settings, phases, backbone.device), inputs)
+    stage = Stage(out, "phases", _identity(settings, phases, backbone.device), inputs, part)
 
     def missing():
         return [i for i in range(len(phases)) if not (stage.partial/phase_name(i)).exists()]

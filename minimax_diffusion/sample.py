@@ -574,7 +574,7 @@ def sample(
     adapters = _adapters(backbone, adapter, settings.weights)
     labels = _wanted_labels(backbone, adapter, classes)
     config = _identity(settings, ipc, labels, seed, mixed_precision)
-    stage = Stage(out, "sample", config, _inputs(backbone, adapter))
+    stage = Stage(out, "sample", config, _inputs(backbone, adapter), part)
     if stage.complete: return stage.out
 
     images = _Images(stage.folder, labels, ipc, backbone.image_size)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['RESERVED', 'folder_digest', 'digest', 'read_config', 'state_digest', 'sync', 'write_atomic', 'write_json',
-           'Checkpoint', 'config_difference', 'environment', 'verify', 'Stage', 'share', 'safe_name', 'safe_names']
+           'Checkpoint', 'config_difference', 'environment', 'verify', 'products', 'Stage', 'share', 'safe_name',
+           'safe_names']
 
 # %% ../nbs/01_stage.ipynb #b82c5a95
 import errno
@@ -18,7 +19,7 @@ import socket
 import time
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -313,6 +314,17 @@ def verify(
     return len(files)
 
 
+def products(
+    folder: str | Path,  # a product, or a folder that holds several
+) -> list:  # of their folders; what stands within a product is part of it
+    "The finished stage folders in a folder."
+    found = []
+    for file in sorted(Path(folder).glob("**/config.json"), key=lambda file: len(file.parts)):
+        inside = any(outer in file.parents for outer in found)
+        if not inside and {"stage", "environment"} <= read_config(file.parent).keys(): found.append(file.parent)
+    return sorted(found)
+
+
 def _damage(file, noted, content):
     "What is wrong with a file of which a size and a SHA-256 were noted; None: nothing."
     noted_size, _, noted_digest = str(noted).partition(" ")
@@ -462,14 +474,16 @@ class Stage:
                 what = f"{self.out} cannot be replaced, and {self.partial} holds a run that is not finished"
                 raise FileExistsError(f"{what}; empty {self.out} and remove it, then run again")
             self.partial = self._target
-        while not self.complete:
+        for attempt in range(3):
             try:
                 self.partial.mkdir(parents=True, exist_ok=True)
                 self._lock = _lock(self.partial, _launch_name(part), self._prepare)
                 return
-            except FileNotFoundError: self.complete = self._is_finished(self._target)  # renamed at this moment
             except FileExistsError: raise
             except OSError as error:
+                self.complete = self._is_finished(self._target)  # another process renamed it at this moment
+                if self.complete: return
+                if attempt < 2 and isinstance(error, FileNotFoundError): continue
                 raise OSError(f"cannot write to {self.partial} ({error.strerror}); choose another out=") from error
 
     def _prepare(self):

@@ -553,7 +553,7 @@ def play_sampling(
 
     def _denoise():
         generator = torch.Generator(device).manual_seed(0)
-        return sample_latents(ready, labels, work.steps, generator=generator)
+        return sample_latents(ready, labels, generator, num_inference_steps=work.steps)
 
     for _ in turns:
         z = turns.part("denoise", _denoise)

@@ -282,7 +282,7 @@ def trajectory_error(
     expected = reference_trajectory(reference, reference_model(reference, config, state), labels, noise)
     backbone = Backbone(our_model(config, state), None, ddpm_scheduler())
     generator = torch.Generator().manual_seed(0)
-    ours = sample_latents(backbone, labels, num_inference_steps, generator=generator)
+    ours = sample_latents(backbone, labels, generator, num_inference_steps=num_inference_steps)
     return relative_error(ours, expected)
 
 # %% ../../nbs/compare/50_reference.ipynb #ccad1023
