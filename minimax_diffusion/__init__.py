@@ -1,1 +1,49 @@
+"""Dataset distillation with minimax diffusion: from an image folder to a few images per class to train on.
+
+`import minimax_diffusion as mm` is light; what stands in `__all__` is loaded when it is first asked for.
+"""
 __version__ = "0.1.0"
+
+import sys
+from importlib import import_module
+from types import ModuleType
+
+_ROOMS = {
+    "distill": "distill",
+    "load_dataset": "benchmarks",
+    "load_backbone": "backbone",
+    "encode_latents": "latents",
+    "finetune": "finetune",
+    "FineTuning": "finetune",
+    "sample": "sample",
+    "Sampling": "sample",
+    "evaluate": "evaluate",
+}
+__all__ = [*_ROOMS, "__version__"]
+
+
+def _explain(function):
+    "Add the meaning of the parameters, which stands in comments beside them, to what `help` shows."
+    from fastcore.docments import docments
+    meanings = docments(function, returns=False)
+    lines = [f"    {name}: {meaning}" for name, meaning in meanings.items() if meaning]
+    function.__doc__ = "\n".join([function.__doc__ or "", "", "Parameters:", *lines])
+    return function
+
+
+class _Package(ModuleType):
+    "Some functions are named like their rooms: `minimax_diffusion.sample` is the function, also after its room was loaded."
+    def __setattr__(self, name, value):
+        if name in _ROOMS and isinstance(value, ModuleType): return
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name):
+        if name not in _ROOMS: raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{self.__name__}.{_ROOMS[name]}"), name)
+        setattr(self, name, found if isinstance(found, type) else _explain(found))
+        return found
+
+    def __dir__(self): return sorted({*super().__dir__(), *_ROOMS})
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,4 +1,5 @@
-"Build every page up to the point where Quarto draws it, and follow the site's own links: python tools/pages.py"
+"Build every page up to the point where Quarto draws it, and look at what came out: python tools/pages.py"
+import json
 import re
 import sys
 import warnings
@@ -6,12 +7,18 @@ from pathlib import Path
 
 import yaml
 from execnb.nbio import read_nb
+from nbdev import showdoc
 from nbdev.doclinks import nbglob
 from nbdev.serve import proc_nbs
 
+from reference import Reference
+
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / 'nbs'
-LINK = re.compile(r'(?:\]\(|(?:src|href)=")(?![a-z]+:|#|//)([^)\s"#?]+)')
+LARGEST = 700  # KB of a notebook; 400 is the aim
+LINK = re.compile(r'(?:\]\(|(?:src|href)=")(?![a-z]+:|//)([^)\s"?]+)')
+BADGE = re.compile(r'<a href="https://colab\.research\.google\.com/[^"]+"><img [^>]*alt="Open in Colab"')
+FENCE = re.compile(r'```.*?```', re.DOTALL)
 
 
 def entries(node):
@@ -30,29 +37,103 @@ def navigation(notebooks):
     yield from (f'{n} is missing in the sidebar of _quarto.yml' for n in notebooks if n not in sidebar)
 
 
+def markdown(notebook):
+    "The markdown of a notebook, without code"
+    cells = [cell.source for cell in read_nb(NBS / notebook).cells if cell.cell_type == 'markdown']
+    return re.sub(r'```.*?```|`[^`\n]*`', '', '\n'.join(cells), flags=re.DOTALL)
+
+
+def anchors(notebook):
+    "What a link into a page may name: its headings, labels and documented names"
+    cells = read_nb(NBS / notebook).cells
+    text = '\n'.join(cell.source for cell in cells)
+    headings = re.findall(r'^#+ +(.*?)(?: *\{#([\w-]+)[^}]*\})?$', text, re.MULTILINE)
+    found = {given or slug(title) for title, given in headings}
+    found |= set(re.findall(r'^#\| label: *(\S+)', text, re.MULTILINE))
+    return found | {name.lower() for name in re.findall(r'^(?:class|def) +(\w+)', text, re.MULTILINE)}
+
+
+def slug(title):
+    "Pandoc's name for a heading"
+    title = re.sub(r'[*`$\\]|\]\([^)]*\)|\[', '', title).lower()
+    return re.sub(r'\s+', '-', re.sub(r'[^\w\s.-]', '', title).strip()).lstrip('0123456789-.')
+
+
 def links(notebook):
     "Relative links in a notebook's markdown that lead nowhere"
-    for cell in read_nb(NBS / notebook).cells:
-        if cell.cell_type != 'markdown': continue
-        text = re.sub(r'```.*?```|`[^`\n]*`', '', cell.source, flags=re.DOTALL)
-        for target in LINK.findall(text):
-            if not ((NBS / notebook).parent / target).exists(): yield f'{notebook} links to {target}: no such file'
+    for target in LINK.findall(markdown(notebook)):
+        path, _, anchor = target.partition('#')
+        there = (NBS / notebook).parent / path if path else NBS / notebook
+        if not there.exists(): yield f'{notebook} links to {target}: no such file'
+        elif anchor and there.suffix == '.ipynb' and anchor not in anchors(there.resolve().relative_to(NBS)):
+            yield f'{notebook} links to {target}: no such heading'
+
+
+def contents(notebook):
+    "What a stored notebook must not hold, and the badge that it must"
+    path = NBS / notebook
+    size = path.stat().st_size // 1024
+    if size > LARGEST: yield f'{notebook} has {size} KB, {LARGEST} are the limit'
+    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+    outputs = [(i, out) for i, cell in enumerate(cells) for out in cell.get('outputs', [])]
+    yield from (f'{notebook} [{i}] stores an error' for i, out in outputs if out['output_type'] == 'error')
+    text = '\n'.join(''.join(cell['source']) for cell in cells)
+    if notebook != 'index.ipynb' and not BADGE.search(text): yield f'{notebook} has no Colab badge as raw HTML'
 
 
 def build(notebooks):
     "nbdev's own processing of every page, which executes imports, exported cells and `show_doc`"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
+        showdoc.BasicMarkdownRenderer = Reference
         try: cache = proc_nbs(n_workers=0, force=True)
         except Exception as error:
             yield f'{error}\n{error.__cause__!r}'
             return
     yield from (str(w.message) for w in caught if 'imports and other code' in str(w.message))
     yield from (f'{n} was not built' for n in notebooks if not (cache / n).exists())
+    for notebook in notebooks: yield from processed(cache / notebook)
+
+
+def documented(cell):
+    "What a built cell says of a name; empty for other cells"
+    if cell['cell_type'] != 'code' or 'show_doc(' not in ''.join(cell['source']): return ''
+    return ''.join(''.join(out.get('data', {}).get('text/markdown', '')) for out in cell.get('outputs', []))
+
+
+def line_number(text):
+    found = re.search(r'#L(\d+)', text)
+    return int(found[1]) if found else 0
+
+
+def in_order(cells):
+    "Names documented side by side, in the order of their source"
+    ordered, run = [], []
+    for cell in [*cells, None]:
+        if cell is not None and documented(cell):
+            run.append(cell)
+            continue
+        ordered += sorted(run, key=lambda c: line_number(documented(c)))
+        run = []
+        if cell is not None: ordered.append(cell)
+    return ordered
+
+
+def processed(path):
+    "Put a built page's names in order, and find what is garbled or lost in what it says of them"
+    page = json.loads(path.read_text(encoding='utf-8'))
+    page['cells'] = in_order(page['cells'])
+    path.write_text(json.dumps(page, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    for text in filter(None, map(documented, page['cells'])):
+        name = re.search(r'^#+ *(.*)$', text, re.MULTILINE)[1]
+        garbled = any('](' in fence for fence in FENCE.findall(text))
+        if garbled: yield f'{path.name}: a raw link in the signature of {name}'
 
 
 if __name__ == '__main__':
     notebooks = [p.relative_to(NBS).as_posix() for p in nbglob(NBS, as_path=True)]
-    problems = [*navigation(notebooks), *(p for n in notebooks for p in links(n)), *build(notebooks)]
+    problems = [*navigation(notebooks)]
+    for notebook in notebooks: problems += [*links(notebook), *contents(notebook)]
+    problems += build(notebooks)
     if problems: sys.exit('\n'.join(problems))
     print(f'{len(notebooks)} pages built')
