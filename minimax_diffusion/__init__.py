@@ -22,17 +22,13 @@ _ROOMS = {
 __all__ = [*_ROOMS, "__version__"]
 
 
-def _explain(function):
-    "Add the meaning of the parameters, which stands in comments beside them, to what `help` shows."
-    from fastcore.docments import docments
-    meanings = docments(function, returns=False)
-    lines = [f"    {name}: {meaning}" for name, meaning in meanings.items() if meaning]
-    function.__doc__ = "\n".join([function.__doc__ or "", "", "Parameters:", *lines])
-    return function
+def _explained(function):
+    from .console import explain
+    return explain(function)
 
 
 class _Package(ModuleType):
-    "Some functions are named like their rooms: `minimax_diffusion.sample` is the function, also after its room was loaded."
+    "Some functions are named like their rooms: `minimax_diffusion.sample` is always the function."
     def __setattr__(self, name, value):
         if name in _ROOMS and isinstance(value, ModuleType): return
         super().__setattr__(name, value)
@@ -40,7 +36,8 @@ class _Package(ModuleType):
     def __getattr__(self, name):
         if name not in _ROOMS: raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         found = getattr(import_module(f"{self.__name__}.{_ROOMS[name]}"), name)
-        setattr(self, name, found if isinstance(found, type) else _explain(found))
+        if not isinstance(found, type) and "\nParameters\n" not in found.__doc__: found = _explained(found)
+        setattr(self, name, found)
         return found
 
     def __dir__(self): return sorted({*super().__dir__(), *_ROOMS})

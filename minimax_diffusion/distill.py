@@ -196,6 +196,7 @@ class Run:
         self.compile = compile
         self.download = download
         self.progress = progress
+        self.adapters = {}
         self.train = self.load("train")
         self.test = self.load(request.test_split)
         self._check()
@@ -281,7 +282,12 @@ class Run:
         return self.latents.means().flatten(1)
 
     def adapter(self, name):
-        "Fine-tune with the criteria (minimax) or with both weights 0 (none); one adapter, or one a phase."
+        "The adapter with the criteria (minimax) or with both weights 0 (none), made or opened once for all sets."
+        if name not in self.adapters: self.adapters[name] = self._finetune(name)
+        return self.adapters[name]
+
+    def _finetune(self, name):
+        "One adapter, or one a phase."
         settings = self.request.finetuning
         if name == "none": settings = replace(settings, lambda_r=0.0, lambda_d=0.0)
         out = self.out/("adapter" if name == "minimax" else f"adapter-{name}")

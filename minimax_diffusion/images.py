@@ -15,7 +15,6 @@ import html
 import io
 import itertools
 import os
-import re
 import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm.auto import tqdm
+
+from .stage import safe_name, safe_names
 
 # %% ../nbs/03_images.ipynb #c0bf2b6a
 _WHITE = {"I": (255, 4095, 65535, 2**31 - 1), "F": (1.0, 255.0, 65535.0)}  # by the mode's first letter
@@ -428,40 +429,20 @@ def _check_layout(root, folders):
                      f"if {_listed(folders, 3)} are the classes, name them with classes=")
 
 # %% ../nbs/03_images.ipynb #27a63f63
-_RESERVED = {"con", "prn", "aux", "nul"}  # devices of Windows
-_RESERVED |= {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
-
-
-def _marked(name, safe):
-    digits = hashlib.sha256(name.encode()).hexdigest()[:6]
-    return f"{safe or 'class'}-{digits}"
-
-
 def safe_folder(
     name: str,  # a class name
 ) -> str:  # the name itself where every system takes it
     "A folder's name for a class, on Linux, macOS and Windows."
-    name = _nfc(name)
-    safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", name).strip(" .")
-    if len(safe.encode()) > 200:  # bytes; systems allow 255
-        safe = safe.encode()[:120].decode(errors="ignore").rstrip(" .")
-    first_word = safe.split(".")[0].strip()
-    if first_word.lower() in _RESERVED or _passed_over(safe): safe = f"_{safe}"
-    return name if safe == name else _marked(name, safe)
+    folder = safe_name(_nfc(name))
+    return f"_{folder}" if _passed_over(folder) else folder
 
 
 def safe_folders(
     names: list[str],  # class names
 ) -> list[str]:  # folders' names, no two the same even where capitals do not count
     "Folders for the classes of a set."
-    folders = []
-    taken = set()
-    for name in names:
-        folder = safe_folder(name)
-        if folder.casefold() in taken: folder = _marked(_nfc(name), folder)
-        taken.add(folder.casefold())
-        folders.append(folder)
-    return folders
+    folders = safe_names(names, safe_folder)
+    return [folders[name] for name in names]
 
 # %% ../nbs/03_images.ipynb #1f92b1a9
 _BELOW = {"test": 0.2, "val": 0.3}  # the share of names below which an image tests, or validates

@@ -18,13 +18,11 @@ from tqdm.auto import tqdm
 
 from .device import precision
 from .stage import Stage, share
-from .console import script
+from .console import change_settings, explain, script, takes_settings
 from .backbone import Backbone, load_backbone
 from .adapter import phase_adapters, phase_name
 from .latents import LatentCache
-from minimax_diffusion.finetune import (
-    PARTS, FineTuning, change_settings, explain, finetune, takes_settings,
-)
+from .finetune import PARTS, FineTuning, finetune
 
 # %% ../nbs/22_phases.ipynb #ph000009
 def phase_classes(
@@ -94,7 +92,7 @@ def finetune_phases(
     **kwargs,
 ) -> Path:  # the folder, which is there as soon as no share is missing
     "Fine-tune many classes as phases, one adapter each."
-    settings = change_settings(settings, kwargs)
+    settings = change_settings(settings, kwargs, FineTuning)
     if not isinstance(latents, LatentCache): latents = LatentCache(latents)
     phases = phase_classes(latents.classes, phase_size)
     k, n = share(part, backbone.device)

@@ -10,7 +10,7 @@ __all__ = ['AUGMENT', 'RECIPES', 'random_affine', 'random_mirror', 'Recipe', 'ge
 import copy
 import math
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -31,6 +31,7 @@ from .diffusion import noise_schedule, training_loss
 from minimax_diffusion.backbone import (
     Backbone, _load_vae, _scale_shift, ddpm_scheduler, load_backbone, new_transformer,
 )
+from .protocols import choose_record
 
 # %% ../nbs/41_pretrain.ipynb #0acfc203
 def random_affine(
@@ -113,14 +114,7 @@ def get_recipe(
     **changes,  # fields to replace, None to leave one as it is
 ) -> Recipe:  # the recipe to train by
     "A recipe by name, with some of its fields changed."
-    if not isinstance(recipe, Recipe):
-        if recipe not in RECIPES: raise ValueError(f"unknown recipe {recipe!r}; choose one of {', '.join(RECIPES)}")
-        recipe = RECIPES[recipe]
-    known = [f.name for f in fields(Recipe)]
-    unknown = [name for name in changes if name not in known]
-    if unknown: raise ValueError(f"a recipe has no {', '.join(unknown)}; choose from {', '.join(known)}")
-    given = {name: value for name, value in changes.items() if value is not None}
-    recipe = replace(recipe, **given)
+    recipe = choose_record(recipe, RECIPES, "recipe", **changes)
     if min(recipe.vae_steps, recipe.steps) < 2:
         raise ValueError(f"vae_steps and steps must be at least 2, got {recipe.vae_steps} and {recipe.steps}")
     if recipe.augment not in AUGMENT:

@@ -4,14 +4,12 @@
 
 # %% auto #0
 __all__ = ['SCHEDULERS', 'guided_prediction', 'get_scheduler', 'Sampling', 'image_generators', 'sample_latents', 'denoise_batch',
-           'decode_batch', 'generate', 'read_adapter', 'prepare', 'set_batch', 'sample', 'minimax_sample']
+           'decode_batch', 'generate', 'prepare', 'set_batch', 'sample', 'minimax_sample']
 
 # %% ../nbs/23_sample.ipynb #b19cf84b
 import copy
-import hashlib
 import inspect
 import math
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
@@ -29,16 +27,15 @@ from fastcore.meta import delegates
 from fastcore.script import call_parse
 from huggingface_hub import DatasetCard, DatasetCardData
 from PIL import Image
-from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
 from .device import PRECISIONS, free_memory, in_batches, precision
 from .stage import Stage, digest, read_config, share, write_atomic
-from .console import script
-from .images import image_to_tensor, read_image, show_images
-from .backbone import ddpm_scheduler, load_adapter, load_backbone, merge
+from .console import script, takes_settings
+from .images import image_to_tensor, read_image, safe_folder, show_images
+from .backbone import ddpm_scheduler, load_backbone, merge
+from .adapter import load_adapter, phase_adapters, read_adapter
 from .latents import working_copy
-from .phases import phase_adapters
 
 # %% ../nbs/23_sample.ipynb #9ff3cd70
 def guided_prediction(
@@ -112,15 +109,6 @@ def _check_count(name, value):
     if not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name} must be a whole number, at least 1, got {value!r}")
 
-# %% ../nbs/23_sample.ipynb #5e1f000a
-def _keywords(record):
-    "Decorator: the fields of a record take the place of `**kwargs`, with their defaults and docments."
-    def _with_fields(func):
-        func = delegates(record)(func)
-        func.__delwrap__ = record  # where docments looks for the comments; a record's __init__ has no source
-        return func
-    return _with_fields
-
 # %% ../nbs/23_sample.ipynb #7ad4e25e
 def image_generators(
     labels,  # label of each image
@@ -135,7 +123,7 @@ def image_generators(
     return generators
 
 # %% ../nbs/23_sample.ipynb #20b92163
-@_keywords(Sampling)
+@takes_settings(Sampling)
 @torch.no_grad()
 def sample_latents(
     backbone,  # a Backbone
@@ -241,21 +229,6 @@ def _first(names, most=8):
     names = list(map(str, names))
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
-# %% ../nbs/23_sample.ipynb #7e2dbf92
-def read_adapter(
-    folder,  # written by `finetune`
-    backbone,  # the backbone to put it into
-    weights: str = "ema",  # "ema": the moving average; "last": the last step's
-) -> dict:  # name -> tensor
-    "The parameters of an adapter, if it was made for this backbone."
-    if weights not in ("ema", "last"): raise ValueError(f"weights must be 'ema' or 'last', got {weights!r}")
-    record = read_config(folder)
-    if record.get("stage") == "phases": raise ValueError(f"{folder} holds the adapters of several phases; pass one of them, such as {Path(folder)/'phase-00'}")
-    if record.get("stage") != "finetune": raise ValueError(f"{folder} holds no adapter; make one with finetune or minimax_finetune")
-    expected, given = record["config"]["input backbone"], backbone.digest()
-    if expected != given: raise ValueError(f"{folder} was made for another backbone (digest {expected[:12]}..., this one has {given[:12]}...); load the one it was fine-tuned from")
-    return load_file(Path(folder)/("adapter.safetensors" if weights == "ema" else "adapter_last.safetensors"))
-
 # %% ../nbs/23_sample.ipynb #pr000002
 def prepare(
     backbone,  # a Backbone; left as it is
@@ -278,17 +251,6 @@ def _tuned_transformer(backbone, state, dtype, fold):
     if state is not None: load_adapter(tuned, state)
     if not fold and dtype == torch.float32: return tuned.transformer
     return torch.nn.Module.to(merge(tuned.transformer), dtype)
-
-# %% ../nbs/23_sample.ipynb #5e1f0013
-_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(1, 10))}  # Windows
-
-
-def _safe_folder(name):
-    "The folder of a class: its name, or where that cannot be a folder's, one made from it."
-    safe = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).strip(". ")
-    reserved = name.split(".")[0].upper() in _RESERVED
-    if safe == name and 0 < len(name) <= 80 and not reserved: return name
-    return f"{safe[:70]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 # %% ../nbs/23_sample.ipynb #7f53238c
 def _known_labels(backbone, adapter):
@@ -322,7 +284,7 @@ def _check_labels(labels, null_label):
     if not labels: raise ValueError("there are no classes to draw; pass classes=, a list of names, or name -> label")
     if wrong := {c: i for c, i in labels.items() if not 0 <= i < null_label}:
         raise ValueError(f"the backbone's labels go from 0 to {null_label - 1}, got {wrong}")
-    folders = {_safe_folder(c).casefold() for c in labels}
+    folders = {safe_folder(c).casefold() for c in labels}
     if len(set(labels.values())) < len(labels) or len(folders) < len(labels):
         raise ValueError(f"every class needs a label and a folder of its own, got {labels}")
 
@@ -346,7 +308,7 @@ class _Images:
 
     def path(self, image):
         name, number = image
-        return self.folder/_safe_folder(name)/f"{number:05d}.png"
+        return self.folder/safe_folder(name)/f"{number:05d}.png"
 
     def all(self, classes=None):
         "Class and number of the images of some classes."
@@ -449,7 +411,7 @@ def _card_notes(labels, new, licensed):
     notes = []
     unknown = [name for name in labels if name in new]
     if unknown: notes.append(f"Classes that the model did not know before it was fine-tuned: {', '.join(unknown)}.")
-    renamed = [[name, _safe_folder(name)] for name in labels if _safe_folder(name) != name]
+    renamed = [[name, safe_folder(name)] for name in labels if safe_folder(name) != name]
     if renamed: notes.append(_markdown_table(["class", "folder"], renamed))
     if licensed: notes.append("Images drawn by facebook/DiT-XL-2-256 fall under that model's license, CC BY-NC 4.0.")
     return "".join(f"\n{note}\n" for note in notes)
@@ -549,7 +511,7 @@ def _finish(stage, images, backbone, adapter, part):
     stage.settle(lambda: images.missing(images.all()), part, backbone.device, files=files, **facts)
 
 # %% ../nbs/23_sample.ipynb #dc101419
-@_keywords(Sampling)
+@takes_settings(Sampling)
 def sample(
     backbone,  # a Backbone; left as it is
     adapter,  # folder written by finetune or finetune_phases, or None for the plain backbone
@@ -593,7 +555,7 @@ def sample(
 # %% ../nbs/23_sample.ipynb #1cec7cc1
 @call_parse
 @script
-@_keywords(Sampling)
+@takes_settings(Sampling)
 def minimax_sample(
     adapter: str = "runs/adapter",  # folder written by minimax_finetune, or none for the plain backbone
     backbone: str = "digits",  # digits, a pipeline folder or a Hub id

@@ -627,11 +627,12 @@ def _name_digest(name):
 
 def safe_names(
     names: list,  # of text, all different
+    safe: Callable = safe_name,  # makes a folder of one name
 ) -> dict:  # name -> folder
     "A folder for each name, no two of them the same on a disk that takes capital letters for small ones."
     folders, taken = {}, set()
     for name in names:
-        folder = safe_name(name)
+        folder = safe(name)
         if folder.casefold() in taken: folder = f"{folder}-{_name_digest(name)}"
         taken.add(folder.casefold())
         folders[name] = folder

@@ -45,11 +45,10 @@ from tqdm.auto import tqdm
 # %% ../../nbs/compare/51_bench.ipynb #d5e592bd
 from ..device import PRECISIONS, default_precision, resolve_device
 from ..stage import Stage, environment, write_json
-from ..console import script
+from ..console import markdown_table, script
 from ..labels import class_list
-from minimax_diffusion.backbone import (
-    Backbone, apply_difffit, ddpm_scheduler, load_backbone, new_transformer,
-)
+from ..backbone import Backbone, ddpm_scheduler, load_backbone, new_transformer
+from ..adapter import apply_difffit
 from ..latents import LatentCache
 from ..memory import MemoryBank, minimax_criteria, remember
 from ..sample import decode_batch, prepare, sample_latents
@@ -57,7 +56,7 @@ from ..networks import get_network
 from ..protocols import get_protocol
 from ..training import Training
 from minimax_diffusion.compare.reference import (
-    Enough, dit_config, load_evaluation, load_reference, make_trainer, markdown_table, our_model, parity_table,
+    Enough, dit_config, load_evaluation, load_reference, make_trainer, our_model, parity_table,
     random_original, reference_parity, run_criteria, run_evaluation, run_sampling, run_training,
 )
 
@@ -845,7 +844,8 @@ def comparison_table(
     for r in comparisons(record):
         name, target = NAMES[r["what"]], TARGETS[record["device"]].get(r["what"])
         ratio = f"**{r['ratio']:.3g}**"
-        rows.append([name, r["way"], _figure(r["ours"]), _figure(r["theirs"]), ratio, target])
+        wanted = None if target is None else str(target)  # as it was written down
+        rows.append([name, r["way"], _figure(r["ours"]), _figure(r["theirs"]), ratio, wanted])
     return markdown_table(["an image's share of", "way", "ours", "reference", "ratio", "target"], rows)
 
 # %% ../../nbs/compare/51_bench.ipynb #a27f5f00

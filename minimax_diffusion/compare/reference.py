@@ -6,8 +6,8 @@
 __all__ = ['SIZES', 'load_reference', 'dit_config', 'random_original', 'our_model', 'reference_model', 'relative_error',
            'forward_error', 'loss_errors', 'trained_difference', 'reference_trajectory', 'noise_stream',
            'trajectory_error', 'fixed_steps', 'reference_finetune', 'make_trainer', 'FixedTrainer', 'fixed_trainer',
-           'worst_error', 'comparison', 'reference_parity', 'markdown_table', 'parity_table', 'run_training',
-           'run_criteria', 'Enough', 'run_sampling', 'load_evaluation', 'run_evaluation']
+           'worst_error', 'comparison', 'reference_parity', 'parity_table', 'run_training', 'run_criteria', 'Enough',
+           'run_sampling', 'load_evaluation', 'run_evaluation']
 
 # %% ../../nbs/compare/50_reference.ipynb #c4b499cd
 import contextlib
@@ -28,13 +28,13 @@ from unittest.mock import patch
 import torch
 from tqdm.auto import tqdm
 
+from ..console import markdown_table
 from minimax_diffusion.checkpoints import (
     from_original, original_names, original_positions, original_shapes, read_checkpoint, to_original,
 )
 from ..diffusion import training_loss
-from minimax_diffusion.backbone import (
-    Backbone, apply_difffit, ddpm_scheduler, from_checkpoint, new_transformer, trained_parameters,
-)
+from ..backbone import Backbone, ddpm_scheduler, from_checkpoint, new_transformer
+from ..adapter import apply_difffit, trained_parameters
 from ..finetune import Batch, MinimaxTrainer
 from ..sample import sample_latents
 
@@ -570,16 +570,6 @@ def reference_parity(
     return list(tqdm(rows, "comparisons", disable=not progress))
 
 # %% ../../nbs/compare/50_reference.ipynb #0db5e259
-def markdown_table(
-    head: list,  # of the columns
-    rows: list[list],  # what stands in each; None: a dash
-) -> str:  # Markdown
-    "A table: first column left, others right."
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    cells = [["–" if cell is None else str(cell) for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
-
-
 def _figure(error): return f"{error:.1e}" if error else "0"
 
 
