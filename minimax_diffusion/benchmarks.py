@@ -131,7 +131,8 @@ def _aerial(name, archive):
 BENCHMARKS = {
     "digits": Benchmark(32, "digits", tuple("0123456789"), mirror=False, settings=dict(
         run=dict(ipc=(1, 3, 10), sets=3, repeats=1, whole=True),
-        finetune=dict(lambda_r=0.02, lambda_d=0.08, ema_decay=0.998), sample=dict(guidance_scale=2.0), evaluate=dict(protocol="digits"),
+        finetune=dict(lambda_r=0.02, lambda_d=0.08, ema_decay=0.998), sample=dict(guidance_scale=2.0),
+        evaluate=dict(protocol="digits", networks=("convnet3",)),
         matching=dict(iterations=1000, image_size=16, width=32, batch_size=64))),
     "folder": Benchmark(256, _DIT, how_to_get="pass root=, a folder holding <class>/<image>, or train/<class>/<image> and val/<class>/<image>"),
     **{name: _imagenet(name) for name in ("imagewoof", "imagenette", "imageidc", "imagenet100")},
