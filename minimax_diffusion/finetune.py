@@ -611,8 +611,11 @@ def _new_share(settings):
     return share
 
 # %% ../nbs/21_finetune.ipynb #de82f293
+def _last_losses(trainer): return dict(zip(KEYS, trainer.history[-1].tolist()))
+
+
 @contextmanager
-def _tracked(accelerator, log_with, out, settings, device):
+def _tracked(accelerator, log_with, out, settings, device, last=_last_losses):
     "A function that logs a trainer's last losses; where nobody asked for a tracker, it does nothing."
     if log_with is None:
         yield lambda trainer: None
@@ -624,7 +627,7 @@ def _tracked(accelerator, log_with, out, settings, device):
         accelerator = Accelerator(log_with=log_with, project_dir=f"{out}.logs", cpu=cpu)
     else: accelerator.log_with = [log_with]
     accelerator.init_trackers("minimax_diffusion", config=asdict(settings))
-    try: yield lambda trainer: accelerator.log(dict(zip(KEYS, trainer.history[-1].tolist())), step=trainer.at)
+    try: yield lambda trainer: accelerator.log(last(trainer), step=trainer.at)
     finally:
         for tracker in accelerator.trackers: tracker.finish()
         for state, values in zip(states, before):  # what Accelerate knew before

@@ -10,7 +10,6 @@ import copy
 import hashlib
 import math
 import shlex
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
