@@ -251,6 +251,36 @@ def _fitting(need, device, most):
     fits = int(0.8 * free_memory(device) // need)
     return min(most, 2 ** (max(1, fits).bit_length() - 1))
 
+# %% ../nbs/23_sample.ipynb #2f4ad05a
+def _among(guidance):
+    "What the terms look at besides each image: class, earlier, both, or nothing."
+    among = {getattr(term, "among", None) for term in guidance} - {None}
+    if among <= {"class", "earlier"}: return among
+    raise ValueError(f"a term looks among 'class' or 'earlier' images, got {_first(sorted(map(repr, among)))}")
+
+
+def _latents_of(backbone, labels, generator, numbers, guidance, **kwargs):
+    "Latents of images, drawn one after the other in each class where a term looks at earlier ones."
+    among = _among(guidance)
+    if among == {"class", "earlier"}:
+        raise ValueError("one term wants a class drawn together, another one by one; leave one of them out")
+    labels, numbers = torch.as_tensor(labels), torch.as_tensor(numbers)
+    if "earlier" not in among:
+        return sample_latents(backbone, labels, generator, guidance=guidance, numbers=numbers, **kwargs)
+    memory, z = {}, None
+    turns = _numbers(labels)
+    for turn in range(int(turns.max()) + 1):
+        rows = (turns == turn).nonzero()[:, 0]
+        streams = [generator[row] for row in rows] if isinstance(generator, list) else generator
+        own = {"guidance": guidance, "numbers": numbers[rows], "memory": memory, **kwargs}
+        drawn = sample_latents(backbone, labels[rows], streams, **own)
+        if z is None: z = drawn.new_empty(len(labels), *drawn.shape[1:])
+        z[rows] = drawn
+        for label, latents in zip(labels[rows].tolist(), drawn):
+            memory[label] = torch.cat([memory.get(label, drawn[:0]), latents[None]])
+    return z
+
+
 # %% ../nbs/23_sample.ipynb #ge000001
 @delegates(sample_latents)
 def generate(
@@ -258,24 +288,28 @@ def generate(
     labels,  # (N,) labels of the backbone
     generator=None,  # a torch generator, or a list with one for each image
     batch_size: int | None = None,  # images at a time; None: see denoise_batch
+    guidance=(),  # terms: functions of a Step that return a shift of z0, or None
+    numbers=None,  # (N,) number of each image in its class; None: as they come
     **kwargs,  # arguments of sample_latents
 ) -> torch.Tensor:  # float (N, 3, H, W) in [0, 1], on the CPU
     "Draw an image for every label; `ValueError` where an image is not a number."
     one_each = isinstance(generator, list)
     start = [g.get_state() for g in generator] if one_each else None
+    numbers = _numbers(labels) if numbers is None else torch.as_tensor(numbers)
 
     def _some(rows):
         streams = generator
         if one_each:
             streams = generator[rows]
             for stream, state in zip(streams, start[rows]): stream.set_state(state)  # as often as memory runs out
-        z = sample_latents(backbone, labels[rows], streams, **kwargs)
+        z = _latents_of(backbone, labels[rows], streams, numbers[rows], guidance, **kwargs)
         images = in_batches(lambda part: backbone.decode(z[part]).cpu(), len(z), decode_batch(backbone))
         images = torch.cat(list(images))
         _check_finite(z.cpu(), labels[rows], "latents")
         _check_finite(images, labels[rows], "images")
         return images
 
+    if _among(guidance): return _some(slice(None))
     return torch.cat(list(in_batches(_some, len(labels), batch_size or denoise_batch(backbone))))
 
 
@@ -384,6 +418,12 @@ class _Images:
         images = self.all(classes)
         return [images[i:i + batch_size] for i in range(0, len(images), batch_size)]
 
+    def whole_classes(self, count, classes=None):
+        "Batches of so many classes, all images of each."
+        names = list(self.labels if classes is None else classes)
+        some = [names[i:i + count] for i in range(0, len(names), count)]
+        return [self.all(part) for part in some]
+
     def missing(self, images):
         "Those of some images that are not there, or not whole."
         for image in images:
@@ -403,9 +443,10 @@ def _is_whole(path, image_size):
 # %% ../nbs/23_sample.ipynb #5e1f0018
 class _Drawing:
     "Draws batches of a set with one copy of the backbone, whose adapter can be exchanged."
-    def __init__(self, backbone, settings, seed, batch_size, mixed_precision, compile):
+    def __init__(self, backbone, settings, seed, batch_size, mixed_precision, compile, guidance=()):
         self.backbone, self.settings, self.seed = backbone, settings, seed
         self.batch_size, self.mixed_precision, self.compile = batch_size, mixed_precision, compile
+        self.guidance = tuple(guidance)
         self.ready = None
 
     def use(self, adapter):
@@ -421,11 +462,13 @@ class _Drawing:
     def draw(self, batch, labels):
         "The images of a batch. A compiled network takes one shape, so a short batch is filled up for it."
         filled = list(batch)
-        while self.compile and len(filled) < self.batch_size: filled.append(batch[0])
+        full = self.batch_size if self.compile and not _among(self.guidance) else 0
+        while len(filled) < full: filled.append(batch[0])
         wanted = [labels[name] for name, _ in filled]
         numbers = [number for _, number in filled]
         generators = image_generators(wanted, numbers, self.seed)
-        return generate(self.ready, wanted, generators, len(filled), settings=self.settings)[:len(batch)]
+        own = {"settings": self.settings, "guidance": self.guidance, "numbers": numbers}
+        return generate(self.ready, wanted, generators, len(filled), **own)[:len(batch)]
 
     def run(self, batches, images, bar):
         "Draw batches; while one is drawn, the missing images of that before are written."
@@ -536,12 +579,14 @@ def _adapters(backbone, adapter, weights):
     return adapters if len(adapters) > 1 else dict.fromkeys(adapters)
 
 
-def _plan(images, adapters, batch_size):
-    "Every batch of the set, with the adapter that draws it."
-    plan = []
+def _plan(images, adapters, batch_size, guidance=()):
+    "Every batch of the set, with the adapter that draws it; whole classes where a term looks among their images."
+    plan, among = [], _among(guidance)
+    count = max(1, batch_size // images.ipc) if "class" in among else batch_size
     for folder, known in adapters.items():
         classes = [c for c in images.labels if known is None or c in known]
-        plan += [(folder, batch) for batch in images.batches(batch_size, classes)]
+        batches = images.whole_classes(count, classes) if among else images.batches(batch_size, classes)
+        plan += [(folder, batch) for batch in batches]
     return plan
 
 
@@ -552,6 +597,13 @@ def _identity(settings, ipc, labels, seed, mixed_precision):
     config["seed"] = seed
     config["mixed_precision"] = None if mixed_precision == "no" else mixed_precision
     return config
+
+
+def _guidance_settings(guidance):
+    "What tells a set drawn with terms from another; nothing where there are none."
+    if plain := [term for term in guidance if not hasattr(term, "settings")]:
+        raise ValueError(f"{plain[0]!r} has no settings: give the term an attribute settings, a dictionary of plain values")
+    return {"guidance": [dict(term.settings) for term in guidance]} if guidance else {}
 
 
 def _scheduler_name(scheduler):
@@ -589,6 +641,7 @@ def sample(
     batch_size: int | None = None,  # images at a time; None: what pays and fits, see set_batch
     mixed_precision: str | None = None,  # no, bf16 or fp16; None: the fastest that the device computes well
     compile: bool = False,  # compile the transformer: slower at first, then faster
+    guidance=(),  # terms with settings, see the page on guidance; () is the paper's
     part: str | None = None,  # 2/4: draw the second of four shares; None: all, divided among the processes of a launch
     progress: bool = True,  # show a progress bar
     **kwargs,  # fields of Sampling, in place of those of settings
@@ -600,15 +653,17 @@ def sample(
     index, shares = share(part, backbone.device)
     adapters = _adapters(backbone, adapter, settings.weights)
     labels = _wanted_labels(backbone, adapter, classes)
-    config = _identity(settings, ipc, labels, seed, mixed_precision)
+    config = _identity(settings, ipc, labels, seed, mixed_precision) | _guidance_settings(guidance)
     stage = Stage(out, "sample", config, _inputs(backbone, adapter), part)
     if stage.complete: return stage.out
 
     images = _Images(stage.folder, labels, ipc, backbone.image_size)
-    batch_size = batch_size or set_batch(ipc * len(labels), denoise_batch(backbone, PRECISIONS[mixed_precision]))
-    mine = _plan(images, adapters, batch_size)[index::shares]
+    one_by_one = "earlier" in _among(guidance)
+    total = len(labels) if one_by_one else ipc * len(labels)
+    batch_size = batch_size or set_batch(total, denoise_batch(backbone, PRECISIONS[mixed_precision]))
+    mine = _plan(images, adapters, batch_size, guidance)[index::shares]
     todo = [(folder, batch) for folder, batch in mine if images.missing(batch)]
-    drawing = _Drawing(backbone, settings, seed, batch_size, mixed_precision, compile)
+    drawing = _Drawing(backbone, settings, seed, batch_size, mixed_precision, compile, guidance)
     total = sum(len(images.missing(batch)) for _, batch in todo)
     with tqdm(total=total, desc="sample", unit="image", disable=not progress) as bar:
         for folder, planned in groupby(todo, key=itemgetter(0)):
