@@ -276,10 +276,11 @@ def _first(split, names):
 
 def _own_splits(root):
     "Name in small letters -> folder, of a root that is split; empty where it is not."
-    found = {p.name.lower(): p for p in sorted(root.iterdir()) if p.is_dir()}
+    found = {name.lower(): root/name for name in _class_folders(root)}
     named = {name: path for name, path in found.items() if name in (*_SERVES["train"], *_SERVES["val"])}
     train = _first("train", named)
-    return {} if train is None or _has_images(named[train]) else named
+    if train is None or not _class_folders(named[train]): return {}
+    return {} if _has_images(named[train]) and len(named) < len(found) else named
 
 # %% ../nbs/05_benchmarks.ipynb #b4298715
 def _check_same_classes(first, second):
@@ -291,17 +292,21 @@ def _check_same_classes(first, second):
         raise ValueError(f"the splits hold different classes ({'; '.join(only)}); give every class a folder in both")
 
 
-def _of_own_split(root, split, splits, options):
-    "A split that has a folder."
+def _serving(root, split, splits):
+    "The folder of a split."
     name = _first(split, splits)
-    if name is None:
-        raise FileNotFoundError(f"{root} has the folders {_listed(splits)} but none for the split {split}; "
-                                f"expected one of {', '.join(_SERVES[split])}")
-    folder = splits[name]
+    if name is not None: return splits[name]
+    raise FileNotFoundError(f"{root} has the folders {_listed(splits)} but none for the split {split}; "
+                            f"expected one of {', '.join(_SERVES[split])}")
+
+
+def _of_own_split(folder, split, splits, options):
+    "A split that has a folder."
     if options["classes"] is None: _check_same_classes(splits[_first("train", splits)], folder)
     dataset = image_folder(folder, **options)
     dataset.note = f"by its folders: {folder.name} is {split}"
     return dataset
+
 
 # %% ../nbs/05_benchmarks.ipynb #cc3ffb0e
 def _names(folders, classes):
@@ -310,12 +315,14 @@ def _names(folders, classes):
     return [entry.name for place in places for entry in os.scandir(place) if not entry.name.startswith(".")]
 
 
+_TELLS = {imagenet_split: "ImageNet", ucmerced_split: "the number of a photo (every fifth tests)"}
+
+
 def _of_rule(folders, split, rule, options):
     "A split that lies in the file names."
     def _side(name): return split if rule(name) in _SERVES[split] else ""
     dataset = image_folder(folders, split=split, rule=_side, **options)
-    dataset.note = f"by file name, as {rule.__name__} tells"
-    if len(folders) > 1: dataset.note += f"; the folders {_listed(f.name for f in folders)} are read together"
+    dataset.note = f"by file name, as {_TELLS[rule]} does"
     return dataset
 
 
@@ -324,19 +331,14 @@ def _of_names(root, split, rule, options):
     if rule is None: return image_folder(root, split=split, **options)
     strange = [name for name in _names([root], options["classes"]) if not rule(name)]
     if not strange: return _of_rule([root], split, rule, options)
-    raise ValueError(f"{root} is split by file name, but {rule.__name__} cannot tell it from {_listed(strange, 3)}; "
+    raise ValueError(f"{root} is split by file name, but the split cannot be told from {_listed(strange, 3)}; "
                      "keep the original names, or make folders train/<class> and test/<class> yourself")
 
 # %% ../nbs/05_benchmarks.ipynb #5e77efb6
-def _mixes(splits, benchmark):
-    "Do the file names tell of another split than the folders?"
+def _names_tell(splits, benchmark):
+    "Do file names count more than the folders, and do all of them tell a split?"
     if not benchmark.mixed: return False
-    told = {}
-    for name, folder in splits.items():
-        told[name] = {benchmark.rule(file) for file in _names([folder], benchmark.classes)}
-    if any("" in sides for sides in told.values()): return False
-    train = _first("train", told)
-    return told[train] != {"train"} or any("train" in sides for name, sides in told.items() if name != train)
+    return all(benchmark.rule(name) for name in _names(splits.values(), benchmark.classes))
 
 
 def _from_folders(root, split, benchmark, options):
@@ -347,7 +349,8 @@ def _from_folders(root, split, benchmark, options):
         if missing:
             raise FileNotFoundError(f"{folder} lacks the class folders {_listed(missing)}; {benchmark.how_to_get}")
     if not splits: return _of_names(root, split, benchmark.rule, options)
-    if not _mixes(splits, benchmark): return _of_own_split(root, split, splits, options)
+    folder = _serving(root, split, splits)
+    if not _names_tell(splits, benchmark): return _of_own_split(folder, split, splits, options)
     return _of_rule(list(splits.values()), split, benchmark.rule, options)
 
 # %% ../nbs/05_benchmarks.ipynb #2e2df537
