@@ -31,7 +31,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .device import PRECISIONS, out_of_memory, precision, send, torch_defaults
-from .stage import Checkpoint, Stage, read_config, state_digest, write_json
+from .stage import Checkpoint, Stage, write_json
 from .console import change_settings, explain, script, takes_settings
 from .labels import match_labels
 from .diffusion import DiffusionTerms, noise_schedule, training_loss
@@ -39,7 +39,7 @@ from .backbone import Backbone, load_backbone
 from minimax_diffusion.adapter import (
     ADAPTER_FILES, apply_difffit, check_finite, init_label_rows, save_adapter,
 )
-from .latents import LatentCache
+from .latents import LatentCache, backbone_of
 from .memory import MemoryBank, minimax_criteria, remember
 
 # %% ../nbs/21_finetune.ipynb #5f85ed3d
@@ -653,33 +653,24 @@ def recorded_source(
     if source == "digits" or not Path(source).exists(): return source or None
     return str(Path(source).resolve()) if source else None
 
-
-def _backbone_of(folder):
-    "The source of the backbone that a folder was made with; None where it names none."
-    return read_config(folder).get("backbone")
-
 # %% ../nbs/21_finetune.ipynb #f822f155
 def _check_backbone(latents, backbone):
     "`ValueError` where latents and backbone do not belong together."
-    if wrong := _mismatch(latents, backbone):
-        raise ValueError(f"{wrong}; encode the images with the backbone that is to be fine-tuned")
+    latents.check_backbone(backbone)
+    if wrong := _wrong_label(latents, backbone):
+        raise ValueError(f"the latents in {latents.path} carry the label {wrong}; "
+                         "encode the images with the backbone that is to be fine-tuned")
 
 
-def _mismatch(latents, backbone):
-    "In what latents and backbone differ; None where they belong together."
-    given, needed = ("x".join(map(str, x.latent_shape)) for x in (latents, backbone))
-    if given != needed: return f"the latents are {given}, this backbone takes {needed}"
-    vae = read_config(latents.path).get("config", {}).get("input vae")
-    if vae not in (None, state_digest(backbone.vae.state_dict())):
-        return f"the latents in {latents.path} come from another VAE than that of {backbone.source}"
-    rows = backbone.transformer.null_label
-    if max(latents.label_ids) >= rows:
-        return f"the latents carry the label {max(latents.label_ids)}, this backbone has 0 to {rows - 1}"
-    if _backbone_of(latents.path) in (None, recorded_source(backbone)): return None
+def _wrong_label(latents, backbone):
+    "A label that means something else to the backbone, in words; None where there is none."
+    rows, most = backbone.transformer.null_label, max(latents.label_ids)
+    if most >= rows: return f"{most}, this backbone has 0 to {rows - 1}"
+    if backbone_of(latents.path) in (None, recorded_source(backbone)): return None
     for name, label in zip(latents.classes, latents.label_ids):
         meant = _label_of(name, backbone)
         if meant not in (None, label) and name not in latents.new_labels:
-            return f"the latents carry the label {label} for {name!r}, this backbone has {meant} for it"
+            return f"{label} for {name!r}, this backbone has {meant} for it"
 
 
 def _label_of(name, backbone):
@@ -892,7 +883,7 @@ def minimax_finetune(
     "Fine-tune a diffusion transformer with the minimax criteria."
     record = FineTuning(**kwargs)
     cache = LatentCache(latents)
-    model = load_backbone(backbone or _backbone_of(latents) or "digits", device)
+    model = load_backbone(backbone or backbone_of(latents) or "digits", device)
     folder = finetune(
         cache, model, out, record, accumulation_steps=accumulation_steps,
         gradient_checkpointing=gradient_checkpointing, compile=compile, capture=capture,
