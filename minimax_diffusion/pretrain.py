@@ -22,7 +22,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from .device import resolve_device, send
+from .device import resolve_device, send, tracked
 from .stage import Checkpoint, Stage, state_digest, write_json
 from .console import hold_signals, options, script
 from .images import dataset_digest, to_tensors
@@ -31,7 +31,6 @@ from .diffusion import noise_schedule, training_loss
 from minimax_diffusion.backbone import (
     Backbone, _load_vae, _scale_shift, ddpm_scheduler, load_backbone, new_transformer,
 )
-from .finetune import _tracked
 from .protocols import choose_record
 
 # %% ../nbs/41_pretrain.ipynb #0acfc203
@@ -232,7 +231,7 @@ def run_fit(
     name: str = "train",  # beside the progress bar
     checkpoint: Checkpoint | None = None,  # to continue from and to write; None: neither
     checkpoint_every: int = 250,  # steps
-    log=None,  # called with the fit after every step
+    log=None,  # called after every step with {network: loss} and the number of the step
     progress: bool = True,  # show a progress bar
 ) -> tuple:  # the model, frozen, with its averaged weights where an average was kept; the losses
     "Train to the end; what is stopped on the way leaves a checkpoint."
@@ -244,7 +243,7 @@ def run_fit(
         while fit.at < fit.steps:
             with hold_signals(): _advance(fit, loss_of, name)
             bar.update()
-            if log: log(fit)
+            if log: log({type(fit.model).__name__: fit.losses[-1]}, fit.at)
             if fit.at % checkpoint_every == 0 or fit.at == fit.steps: _save()
     except KeyboardInterrupt:
         _save()
@@ -438,16 +437,13 @@ def pretrain(
     stage = Stage(out, "pretrain", dict(dataset=dataset, seed=seed, **asdict(recipe)), inputs)
     if stage.complete: return stage.out
     checkpoints = [Checkpoint(stage.folder/f"{name}.safetensors") for name in ("vae", "transformer")]
-    tracked = _tracked(None, log_with, out, recipe, device, _last)
-    with _flush_denormal(), torch.random.fork_rng(devices=[]), tracked as log:
+    told = tracked(log_with, f"{out}.logs", asdict(recipe), device)
+    with _flush_denormal(), torch.random.fork_rng(devices=[]), told as log:
         run = dict(checkpoint_every=checkpoint_every, log=log, progress=progress)
         _train_backbone(stage.folder, train, recipe, shared, seed, device, checkpoints, run)
     return stage.finish(device, scaffolding=checkpoints[0].names + checkpoints[1].names)
 
 # %% ../nbs/41_pretrain.ipynb #f05f27b9
-def _last(fit): return {type(fit.model).__name__: fit.losses[-1]}
-
-
 def _train_backbone(folder, train, recipe, vae, seed, device, checkpoints, run):
     "The training itself: both networks, then the pipeline, in a stage's folder; whatever is there already is used."
     images, targets = to_tensors(train, run["progress"])
