@@ -142,14 +142,13 @@ def make_optimizer(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, cosine)
 
 # %% ../nbs/33_training.ipynb #4cacbc5b
-def _layout(size, device):
-    "The order of numbers in memory that convolutions of such images like."
-    if device.type == "cuda" or size > 64: return torch.channels_last
-    return torch.contiguous_format
+def _layout(device):
+    "The order of numbers in memory that the device's convolutions like."
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 def _scores(network, x):
     "A forward pass in the device's precision and memory layout."
-    x = x.contiguous(memory_format=_layout(x.shape[-1], x.device))
+    x = x.contiguous(memory_format=_layout(x.device))
     dtype = PRECISIONS[default_precision(x.device)]
     with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
         return network(x).float()
@@ -185,7 +184,7 @@ class Student:
     ):
         self.protocol = protocol
         self.device = resolve_device(device)
-        layout = _layout(protocol.image_size, self.device)
+        layout = _layout(self.device)
         self.network = network.to(self.device, memory_format=layout)
         self.forward = torch.compile(self.network, dynamic=False) if compile else self.network
         self.optimizer, self.scheduler = make_optimizer(network, protocol, epochs)
@@ -244,8 +243,7 @@ class Training(Student):
         self.images = images.to(self.device)
         self.targets = targets.to(self.device)
         self.mirror = mirror
-        layout = _layout(protocol.image_size, self.device)
-        self.teacher = teacher and teacher.to(self.device, memory_format=layout).eval()
+        self.teacher = teacher and teacher.to(self.device, memory_format=_layout(self.device)).eval()
         self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
         self.curve = []  # one record per test: epoch, loss, lr, accuracy
