@@ -118,6 +118,7 @@ def still_clock():
 def prepare(inputs, stages):
     "Run stages in processes of their own, as inputs of others and as what their products should be."
     from stages import STAGES
+    inputs.mkdir(parents=True, exist_ok=True)
     def work(name):
         still_clock()
         STAGES[name](inputs, inputs/name)
