@@ -24,7 +24,7 @@ from minimax_diffusion.stage import (
 )
 from .console import script
 from .images import dataset_digest
-from .labels import claim_labels, match_labels, name_labels, with_labels
+from .labels import resolve_labels, with_labels
 from .benchmarks import get_benchmark, load_dataset
 from .backbone import load_backbone
 
@@ -139,12 +139,8 @@ def _encode_shards(images, shards, backbone, dtype, stream, write, bar):
 # %% ../nbs/14_latents.ipynb #f735e475
 def _labels(images, backbone, new_labels):
     "The backbone's label of every class, and where the rows of new classes start."
-    given, most = images.label_ids or [None] * len(images.classes), backbone.transformer.null_label
-    if wrong := [i for i in given if i is not None and not 0 <= i < most]: raise ValueError(f"label_ids names the labels {wrong}; the backbone has 0 to {most - 1}")
-    if None not in given: return given, {}
-    names = name_labels(backbone.id2label, {i: c for c, i in zip(images.classes, given) if i is not None})
-    if new_labels is None: return match_labels(images.classes, names), {}
-    return claim_labels(images.classes, names, new_labels, most)
+    rows = backbone.transformer.null_label
+    return resolve_labels(images.classes, backbone.id2label, images.label_ids, new_labels, rows)
 
 
 def _missing(folder, total, shard_size):
@@ -161,7 +157,7 @@ def encode_latents(
     dtype=torch.float16,  # of the stored numbers
     shard_size: int = 4096,  # images a file
     workers: int = 4,  # processes that read image files
-    new_labels=None,  # rows for classes that the backbone lacks, see `claim_labels`; None: such a class is an error
+    new_labels=None,  # rows for classes that the backbone lacks, see `resolve_labels`; None: such a class is an error
     mixed_precision: str | None = None,  # "no", "bf16" or "fp16"; None: the fastest that the device computes well
     part: str | None = None,  # "2/4": encode the second of four shares; None: all, divided among the processes of a launch
     progress: bool = True,  # show a progress bar
