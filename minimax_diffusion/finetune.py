@@ -36,7 +36,7 @@ from .labels import match_labels
 from .diffusion import DiffusionTerms, noise_schedule, training_loss
 from .backbone import Backbone, load_backbone
 from minimax_diffusion.adapter import (
-    ADAPTER_FILES, apply_difffit, check_finite, init_label_rows, save_adapter,
+    apply_difffit, check_finite, init_label_rows, save_adapter,
 )
 from .latents import LatentCache, backbone_of
 from .memory import MemoryBank, minimax_criteria, remember
