@@ -145,7 +145,7 @@ _STATES = (PartialState, AcceleratorState, GradientState)  # what Accelerate kee
 def _accelerate_forgets(accelerator):
     "Afterwards Accelerate knows what it knew before, and so does the caller's accelerator."
     before = [dict(state._shared_state) for state in _STATES]
-    theirs = None if accelerator is None else (accelerator.log_with, accelerator.trackers)
+    theirs = None if accelerator is None else (accelerator.log_with, [*accelerator.trackers])
     try: yield
     finally:
         for state, values in zip(_STATES, before):
