@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from .device import resolve_device
-from .stage import state_digest
+from .stage import state_digest, sync
 from .labels import class_list
 from minimax_diffusion.checkpoints import (
     from_original, misfits, read_checkpoint, to_original, write_checkpoint,
@@ -383,9 +383,13 @@ def _fingerprint(state):
 
 # %% ../nbs/12_backbone.ipynb #ebff798f
 @patch
-def digest(self: Backbone) -> str:
-    "SHA-256 of the transformer, of the VAEs that encode and decode, and of the noise schedule."
-    networks = (self.transformer, self.vae, self.decoder or self.vae)
+def digest(
+    self: Backbone,
+    decoder: bool = True,  # does the VAE that decodes count?
+) -> str:  # 64 hexadecimal digits
+    "SHA-256 of the transformer, the VAEs that encode and decode, and the noise schedule."
+    networks = [self.transformer, self.vae]
+    if decoder: networks.append(self.decoder or self.vae)
     schedule = [self.scheduler.config.get(name) for name in SCHEDULE]
     parts = [*map(network_digest, networks), schedule]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -407,6 +411,7 @@ def save(
     pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
     partial = Path(f"{path}.partial")
     pipeline.save_pretrained(partial)
+    sync(partial)
     return partial.rename(path)
 
 # %% ../nbs/12_backbone.ipynb #2f45fd5d

@@ -806,7 +806,7 @@ def finetune(
     _check_backbone(latents, backbone)
     accelerator = _join(accelerator, distributed, backbone.device)
     settings = _resolve(settings, latents, accelerator, backbone.device)
-    inputs = dict(latents=latents.digest(), backbone=backbone.digest())
+    inputs = dict(latents=latents.digest(), backbone=backbone.digest(decoder=False))
     with accelerator.main_process_first() if accelerator and distributed else nullcontext():
         stage = Stage(out, "finetune", _identity(settings), inputs)
     if stage.complete: return stage.out
