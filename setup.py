@@ -44,7 +44,7 @@ setup(
     ],
     python_requires='>=' + cfg['min_python'],
     packages=find_packages(include=[cfg['lib_path'], cfg['lib_path'] + '.*']),
-    package_data={cfg['lib_name']: ['digits_backbone/**', 'classes/*.txt', 'published.csv', 'py.typed']},
+    package_data={cfg['lib_name']: ['digits_backbone/**', 'classes/*.txt', 'help/*.txt', 'published.csv', 'py.typed']},
     install_requires=cfg['requirements'].split(),
     extras_require=extras(),
     entry_points={
