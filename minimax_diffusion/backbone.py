@@ -453,6 +453,13 @@ def _check_fit(transformer, vaes):
         raise ValueError("the two VAEs shrink images by different factors; pass a pair for the same latents")
 
 # %% ../nbs/12_backbone.ipynb #24f69ba8
+def _not_loaded(source, where, error):
+    "What to do where a backbone does not load: a Hub id cannot be reached, or files are damaged."
+    if isinstance(where, Path): return ValueError(f"the backbone {source} cannot be loaded: {error}")
+    remedy = "check the name and the network, or give a folder that holds it: backbone='path/of/the/pipeline'"
+    return ValueError(f"the backbone {source} cannot be reached on the Hugging Face Hub; {remedy}")
+
+
 def load_backbone(
     source: str | Path = "digits",  # "digits", a pipeline folder, a Hub id, or a .pt file (original or reference)
     device: str | torch.device | None = None,  # None: CUDA where there is one, else CPU
@@ -467,7 +474,7 @@ def load_backbone(
         found = _from_file(where, weights) if checkpoint else _from_pipeline(where)
         transformer, scheduler, id2label = found
         encoder, decoder = _vaes(vae, where)
-    except (OSError, SafetensorError) as e: raise ValueError(f"the backbone {source} cannot be loaded: {e}") from e
+    except (OSError, SafetensorError) as e: raise _not_loaded(source, where, e) from e
     _check_fit(transformer, (encoder, decoder))
     backbone = Backbone(transformer, encoder, scheduler, id2label, decoder, str(source)).to(device, dtype)
     for module in (backbone.transformer, backbone.vae, backbone.decoder):
