@@ -40,6 +40,7 @@ def comma_list(
     "Split a list as people type it; `ValueError` for an empty item or a quote that is left open."
     if text is None: return None
     if file := _list_file(text):
+        if not file.is_file(): raise FileNotFoundError(f"no such list: {file}; name a text file with one item a line")
         lines = file.read_text(encoding="utf-8-sig").splitlines()
         return [line.strip() for line in lines if line.strip()]
     if not text.strip(): return []
