@@ -622,6 +622,14 @@ _DAMAGE = (  # of diffusers and safetensors, for files that are not what they sh
 )
 
 
+def _not_loaded(source, where, error):
+    "What to do where a backbone does not load: a Hub id cannot be reached, or files are damaged."
+    first, *_ = str(error).splitlines() or [type(error).__name__]
+    if isinstance(where, Path): return ValueError(f"the backbone {source} cannot be loaded: {first}")
+    remedy = "check the name and the network, or give a folder that holds it: backbone='path/of/the/pipeline'"
+    return ValueError(f"the backbone {source} cannot be reached on the Hugging Face Hub; {remedy}")
+
+
 def load_backbone(
     source: str | Path = "digits",  # "digits", a pipeline folder, a Hub id, or a .pt file (original or reference)
     device: str | torch.device | None = None,  # None: CUDA where there is one, else CPU
@@ -636,9 +644,7 @@ def load_backbone(
         found = _from_file(where, weights) if checkpoint else _from_pipeline(where)
         transformer, scheduler, id2label = found
         encoder, decoder = _vaes(vae, where)
-    except _DAMAGE as error:
-        first, *_ = str(error).splitlines() or [type(error).__name__]
-        raise ValueError(f"the backbone {source} cannot be loaded: {first}") from error
+    except _DAMAGE as error: raise _not_loaded(source, where, error) from error
     _check_fit(transformer, (encoder, decoder))
     backbone = Backbone(transformer, encoder, scheduler, id2label, decoder, str(source)).to(device, dtype)
     for module in (backbone.transformer, backbone.vae, backbone.decoder):

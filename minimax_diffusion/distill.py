@@ -21,7 +21,9 @@ import torch
 from .device import precision, resolve_device
 from .stage import config_difference, read_config, write_atomic, write_json
 from .console import comma_list, comma_numbers, comma_pairs, options, script
-from .images import ImageDataset, dataset_digest, describe, image_folder, subset, to_tensors
+from minimax_diffusion.images import (
+    ImageDataset, check_on_error, dataset_digest, describe, image_folder, subset, to_tensors,
+)
 from .labels import with_labels
 from .benchmarks import get_benchmark, load_dataset
 from .backbone import load_backbone
@@ -31,7 +33,7 @@ from .finetune import PARTS, FineTuning, ema_decay_for, finetune
 from .phases import finetune_phases
 from .sample import Sampling, sample
 from .protocols import Protocol, get_protocol, protocol_for
-from .training import native_size
+from .training import load_teacher, native_size
 from minimax_diffusion.report import (
     FULL, Report, about_spread, load_report, measures_table, plot_accuracy, plot_sizes, published, published_table,
     seconds_table,
@@ -72,6 +74,7 @@ class Distillation:
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown: raise ValueError(f"unknown method {unknown[0]!r}; choose from {', '.join(METHODS)}")
         if not self.methods: raise ValueError(f"methods is empty; name at least one of {', '.join(METHODS)}")
+        check_on_error(self.on_error)
         if not self.ipc: raise ValueError("ipc is an empty list; name at least one number of images per class")
         if min(self.ipc) < 1: raise ValueError(f"ipc must be at least 1, got {min(self.ipc)}")
         for name in ("sets", "repeats", "phase_size"):
@@ -244,6 +247,7 @@ def check_images(
     protocol = request.protocol or protocol_for(native_size(test))[1]
     sizes = list(request.ipc)
     check_request(protocol, request.repeats, sizes, len(train.classes), request.teacher, request.sets)
+    if protocol.temperature: load_teacher(request.teacher, test.classes)
     return protocol
 
 # %% ../nbs/40_distill.ipynb #1443acc0
@@ -257,6 +261,15 @@ def identity(
     del settings["root"]  # the same images may have moved
     images = {"training images": dataset_digest(train), "test images": dataset_digest(test)}
     return json.loads(json.dumps({**settings, **images}, default=str))
+
+
+def _flat(config, before=""):
+    "The settings of all stages in one dictionary: finetuning.lr, ..."
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, dict): flat |= _flat(value, f"{before}{name}.")
+        else: flat[before + name] = value
+    return flat
 
 
 class RunRecord:
@@ -273,9 +286,10 @@ class RunRecord:
     def _read(self):
         "Seconds by stage of the run that is in the folder; an error where that is another run."
         file = self.out/"run.json"
+        if self.out.exists() and not self.out.is_dir(): raise FileExistsError(f"{self.out} is a file; choose another out=")
         if not file.is_file(): return {}
         there = json.loads(file.read_text(encoding="utf-8"))
-        if difference := config_difference(there["config"], self.config):
+        if difference := config_difference(_flat(there["config"]), _flat(self.config)):
             raise FileExistsError(
                 f"{self.out} holds another run: {difference}. Choose another out=, or delete {self.out} to start over")
         return there["seconds"]
