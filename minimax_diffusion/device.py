@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'OUT_OF_MEMORY', 'resolve_device', 'send', 'default_precision', 'precision', 'free_memory',
-           'out_of_memory', 'in_batches', 'torch_defaults']
+           'out_of_memory', 'in_batches', 'torch_defaults', 'tracked']
 
 # %% ../nbs/00_device.ipynb #480746a9
 import gc
@@ -12,6 +12,8 @@ import os
 from contextlib import contextmanager
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
 
 # %% ../nbs/00_device.ipynb #d54b86f4
 def resolve_device(
@@ -133,3 +135,38 @@ def torch_defaults():
             yield
     finally:
         torch.set_default_dtype(dtype)
+
+# %% ../nbs/00_device.ipynb #67bac8bd
+_STATES = (PartialState, AcceleratorState, GradientState)  # what Accelerate keeps in a process
+
+
+def _start_trackers(log_with, folder, settings, device):
+    "An accelerator that logs; `ValueError` where the tracker is not installed."
+    cpu = torch.device(device).type == "cpu" and not PartialState._shared_state
+    accelerator = Accelerator(log_with=log_with, project_dir=str(folder), cpu=cpu)
+    if not accelerator.log_with: raise ValueError(f"the tracker log_with={log_with} is not installed: pip install {log_with}")
+    simple = {name: v if isinstance(v, (int, float, str)) else str(v) for name, v in settings.items()}
+    accelerator.init_trackers("minimax_diffusion", config=simple)
+    return accelerator
+
+
+@contextmanager
+def tracked(
+    log_with,  # a tracker of Accelerate: its name, such as tensorboard, or an object; None: nobody is told
+    folder,  # where trackers that write files put them
+    settings: dict,  # name -> value, noted at the start
+    device: str | torch.device,  # where the work is done
+):  # a function of {name: number} and a step
+    "Within this block numbers are logged; afterwards Accelerate's state is what it was before."
+    if log_with is None:
+        yield lambda values, step: None
+        return
+    before = [dict(state._shared_state) for state in _STATES]
+    try:
+        accelerator = _start_trackers(log_with, folder, settings, device)
+        yield lambda values, step: accelerator.log(values, step=step)
+        for tracker in accelerator.trackers: tracker.finish()
+    finally:
+        for state, values in zip(_STATES, before):
+            state._shared_state.clear()
+            state._shared_state.update(values)

@@ -9,9 +9,9 @@ WIDTH, NODES_P90, NODES_MOST, PARAMETERS, LINES = 120, 14, 30, 12, 40
 
 
 def code_lines(text):
-    "Number and text of every line that holds code."
+    "Number and text of every line that holds code; nbdev writes the line of `__all__`."
     lines = enumerate(text.splitlines(), 1)
-    return [(n, line) for n, line in lines if line.strip() and not line.lstrip().startswith('#')]
+    return [(n, line) for n, line in lines if line.strip() and not line.lstrip().startswith(('#', '__all__'))]
 
 
 def crowded(tree):
@@ -22,7 +22,7 @@ def crowded(tree):
 def stage_function(function):
     "Whether its keywords come from a record, as those of stages do."
     names = [ast.unparse(decorator) for decorator in function.decorator_list]
-    return any(name.startswith(('delegates', 'call_parse')) for name in names)
+    return any(name.startswith(('delegates', 'call_parse', 'takes_settings', 'options')) for name in names)
 
 
 def functions(tree):
