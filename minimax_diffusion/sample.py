@@ -172,6 +172,21 @@ def _steer(output, z, alpha_bars, i, guidance, images):
     return torch.cat([noise, values], 1)
 
 
+def _begin(noise, alpha_bars, guidance, labels, numbers):
+    "Where the way begins: in pure noise at the first step, or later, in latents that a term names, noised."
+    starts = [term for term in guidance if hasattr(term, "begin")]
+    if not starts: return noise, 0
+    if len(starts) > 1: raise ValueError(f"the way begins at one place, but {len(starts)} terms name one")
+    first = round((1 - starts[0].strength) * (len(alpha_bars) - 1))
+    kept = alpha_bars[first]
+    return math.sqrt(kept) * starts[0].begin(labels, numbers) + math.sqrt(1 - kept) * noise, first
+
+
+def _scale(scheduler, alpha_bar):
+    "What a scheduler that keeps the signal at full strength multiplies the noised latents by."
+    return 1 if scheduler.init_noise_sigma == 1 else 1 / math.sqrt(alpha_bar)
+
+
 def _numbers(labels):
     "The number of each image in its class, in the order given."
     labels = torch.as_tensor(labels)
@@ -207,9 +222,12 @@ def sample_latents(
     images = {"labels": labels, "numbers": numbers, "memory": memory or {}}
     alpha_bars = _alpha_bars(scheduler) if guidance else None
 
-    z = randn_tensor((len(labels), *backbone.latent_shape), generator, device) * scheduler.init_noise_sigma
+    z, first = randn_tensor((len(labels), *backbone.latent_shape), generator, device), 0
+    if guidance: z, first = _begin(z, alpha_bars, guidance, labels, numbers)
+    z = z * (scheduler.init_noise_sigma if first == 0 else _scale(scheduler, alpha_bars[first]))
     times = scheduler.timesteps.to(device)
     for i, t in enumerate(tqdm(scheduler.timesteps, "denoise", disable=not progress, leave=False)):
+        if i < first: continue
         scaled = scheduler.scale_model_input(z, t)
         model_input = scaled.to(backbone.transformer.dtype)
         output = guided_prediction(
