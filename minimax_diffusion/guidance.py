@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['RULES', 'ClassPoints', 'class_points', 'Modes', 'Apart', 'sinkhorn', 'Transport', 'Start']
 
-# %% ../nbs/24_guidance.ipynb #d627712e
-import hashlib
+# %% ../nbs/24_guidance.ipynb #db986bb3
 import math
 import warnings
 from dataclasses import dataclass, fields
@@ -33,7 +32,10 @@ class ClassPoints:
         numbers: torch.Tensor,  # (N,) number of each image in its class
     ) -> torch.Tensor:  # (N, C, h, w), on the device of the labels
         "The point of each image."
-        found = [self.of(label)[number % len(self.of(label))] for label, number in zip(labels.tolist(), numbers.tolist())]
+        found = []
+        for label, number in zip(labels.tolist(), numbers.tolist()):
+            own = self.of(label)
+            found.append(own[number % len(own)])
         return torch.stack(found).to(labels.device)
 
     def of(
@@ -47,7 +49,8 @@ class ClassPoints:
     @property
     def record(self) -> dict:
         "How the points were found, and which they are."
-        values = {f"{label}": torch.cat([p.flatten(1), self.shares[label][:, None]], 1) for label, p in self.points.items()}
+        values = {f"{label} points": x for label, x in self.points.items()}
+        values |= {f"{label} shares": x for label, x in self.shares.items()}
         return {**self.settings, "digest": state_digest(values)}
 
 # %% ../nbs/24_guidance.ipynb #b9318dbb
@@ -65,7 +68,8 @@ def class_points(
     for c, label in enumerate(latents.label_ids):
         own = means[latents.targets == c]
         if len(own) < k:
-            raise ValueError(f"k is {k}, but class {latents.classes[c]} has {len(own)} images; lower k or leave the class out")
+            few = f"k is {k}, but class {latents.classes[c]} has {len(own)} images"
+            raise ValueError(f"{few}; lower k or leave the class out")
         centers, share = _cluster(own.flatten(1).double(), k, rule, seed)
         order = share.argsort(descending=True, stable=True)
         points[label] = centers[order].float().view(-1, *own.shape[1:])
@@ -148,7 +152,8 @@ class Apart:
         _check_window(self.window)
         if self.among not in ("earlier", "class"):
             raise ValueError(f"among must be 'earlier' or 'class', got {self.among!r}")
-        if self.kernel not in ("cosine", "rbf"): raise ValueError(f"kernel must be 'cosine' or 'rbf', got {self.kernel!r}")
+        if self.kernel not in ("cosine", "rbf"):
+            raise ValueError(f"kernel must be 'cosine' or 'rbf', got {self.kernel!r}")
         if self.width is not None and not self.width > 0: raise ValueError(f"width must be above 0, got {self.width}")
 
     @property
@@ -245,7 +250,8 @@ class Transport:
         with torch.enable_grad():
             own = z0.detach().requires_grad_()
             source = own[None] if finished is None else torch.cat([finished.to(z0), own[None]])
-            cost = torch.cdist(F.normalize(source.flatten(1), dim=1), target, compute_mode="donot_use_mm_for_euclid_dist")
+            source = F.normalize(source.flatten(1), dim=1)
+            cost = torch.cdist(source, target, compute_mode="donot_use_mm_for_euclid_dist")
             weights = torch.full_like(cost[:, 0], 1 / len(cost))
             plan = sinkhorn(cost, weights, self.points.shares[label].to(z0), self.epsilon, self.sweeps)
             return torch.autograd.grad((plan * cost).sum(), own)[0]

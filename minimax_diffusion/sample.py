@@ -597,6 +597,11 @@ def _adapters(backbone, adapter, weights):
     return adapters if len(adapters) > 1 else dict.fromkeys(adapters)
 
 
+def _at_a_time(guidance, labels, ipc):
+    "Images of a set that could be drawn at the same time."
+    return len(labels) if "earlier" in _among(guidance) else ipc * len(labels)
+
+
 def _plan(images, adapters, batch_size, guidance=()):
     "Every batch of the set, with the adapter that draws it; whole classes where a term looks among their images."
     plan, among = [], _among(guidance)
@@ -620,7 +625,7 @@ def _identity(settings, ipc, labels, seed, mixed_precision):
 def _guidance_settings(guidance):
     "What tells a set drawn with terms from another; nothing where there are none."
     if plain := [term for term in guidance if not hasattr(term, "settings")]:
-        raise ValueError(f"{plain[0]!r} has no settings: give the term an attribute settings, a dictionary of plain values")
+        raise ValueError(f"{plain[0]!r} has no settings; give the term some, a dictionary of plain values")
     return {"guidance": [dict(term.settings) for term in guidance]} if guidance else {}
 
 
@@ -676,8 +681,7 @@ def sample(
     if stage.complete: return stage.out
 
     images = _Images(stage.folder, labels, ipc, backbone.image_size)
-    one_by_one = "earlier" in _among(guidance)
-    total = len(labels) if one_by_one else ipc * len(labels)
+    total = _at_a_time(guidance, labels, ipc)
     batch_size = batch_size or set_batch(total, denoise_batch(backbone, PRECISIONS[mixed_precision]))
     mine = _plan(images, adapters, batch_size, guidance)[index::shares]
     todo = [(folder, batch) for folder, batch in mine if images.missing(batch)]

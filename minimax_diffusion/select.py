@@ -29,9 +29,11 @@ class Pool:
             values = getattr(self, name)
             if values is None: continue
             if len(values) != len(targets):
-                raise ValueError(f"{name} has {len(values)} rows and targets {len(targets)}: one for each image is needed")
+                sizes = f"{name} has {len(values)} rows and targets {len(targets)}"
+                raise ValueError(f"{sizes}: one for each image is needed")
             values = torch.as_tensor(values).detach().cpu().double().flatten(1)
-            if not values.isfinite().all(): raise ValueError(f"{name} holds NaN or infinity; check the network that made them")
+            if not values.isfinite().all():
+                raise ValueError(f"{name} holds NaN or infinity; check the network that made them")
             object.__setattr__(self, name, values)
 
     def __len__(self): return len(self.targets)
@@ -105,7 +107,9 @@ def _difficulty(own, real, ipc, generator):
     "Rows whose difficulty is spread as that of real images of the class."
     bins, shuffled = _bins(own), torch.randperm(len(own), generator=generator)
     shares = _shares(_bins(real).bincount(minlength=10), ipc)
-    kept = torch.cat([shuffled[bins[shuffled] == i][:share] for i, share in enumerate(shares.tolist())])
+    kept = []
+    for i, share in enumerate(shares.tolist()): kept.append(shuffled[bins[shuffled] == i][:share])
+    kept = torch.cat(kept)
     left = shuffled[~torch.isin(shuffled, kept)]
     return torch.cat([kept, left])[:ipc]
 
@@ -132,7 +136,8 @@ def _groups(
     for _ in range(sweeps):
         before = list(chosen)
         for c, own in enumerate(centers):
-            others = torch.stack([centers[i][chosen[i]] for i in range(len(centers)) if i != c] or [own[0] * 0])
+            others = [centers[i][chosen[i]] for i in range(len(centers)) if i != c]
+            others = torch.stack(others) if others else own[:0]
             gains = torch.stack([_group_gain(center, others, real[c]) for center in own])
             chosen[c] = int(gains.argmax())
         if chosen == before: break
@@ -155,7 +160,9 @@ def _check(pool, ipc, rule, target):
     if rule == "groups" and target is None: raise ValueError("groups needs a target: a pool of real images")
     classes, counts = pool.targets.unique(return_counts=True)
     for c, count in zip(classes.tolist(), counts.tolist()):
-        if count < ipc: raise ValueError(f"ipc is {ipc}, but the pool has {count} images of class {c}; draw more, or lower ipc")
+        if count < ipc:
+            few = f"ipc is {ipc}, but the pool has {count} images of class {c}"
+            raise ValueError(f"{few}; draw more, or lower ipc")
         if rule == "groups" and count % ipc:
             raise ValueError(f"{count} images of class {c} do not divide into groups of {ipc}")
         if target is not None and not len(target.rows(c)): raise ValueError(f"the target has no image of class {c}")
@@ -190,6 +197,9 @@ def select(
 def _best_groups(pool, ipc, target, classes):
     "Rows of one group of every class."
     centers = [_group_centers(pool.features[pool.rows(c)], ipc) for c in classes]
-    real = [F.normalize(F.normalize(target.features[target.rows(c)], dim=1).mean(0), dim=0) for c in classes]
+    real = []
+    for c in classes:
+        own = target.features[target.rows(c)]
+        real.append(_group_centers(own, len(own))[0])
     picks = _groups(centers, torch.stack(real))
     return torch.cat([pool.rows(c)[i * ipc:(i + 1) * ipc] for c, i in zip(classes, picks)])
