@@ -11,7 +11,6 @@ __all__ = ['COMMANDS', 'comma_list', 'comma_numbers', 'comma_pairs', 'markdown_t
 import argparse
 import csv
 import difflib
-import inspect
 import os
 import re
 import signal

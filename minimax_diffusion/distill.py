@@ -286,7 +286,8 @@ class RunRecord:
     def _read(self):
         "Seconds by stage of the run that is in the folder; an error where that is another run."
         file = self.out/"run.json"
-        if self.out.exists() and not self.out.is_dir(): raise FileExistsError(f"{self.out} is a file; choose another out=")
+        if self.out.exists() and not self.out.is_dir():
+            raise FileExistsError(f"{self.out} is a file; choose another out=")
         if not file.is_file(): return {}
         there = json.loads(file.read_text(encoding="utf-8"))
         if difference := config_difference(_flat(there["config"]), _flat(self.config)):

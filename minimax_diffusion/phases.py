@@ -44,7 +44,8 @@ def _histories(folder, count):
 
 def _write_history(path, folder, count):
     names, curves = _histories(folder, count)
-    path.write_text(json.dumps({name: [round(x, 6) for x in values] for name, values in zip(names, curves.mean(0).tolist())}))
+    means = dict(zip(names, curves.mean(0).tolist()))
+    path.write_text(json.dumps({name: [round(x, 6) for x in values] for name, values in means.items()}))
 
 
 def _draw_histories(path, folder, count):
