@@ -82,6 +82,7 @@ def original_config(
     if wrong:
         raise ValueError(f"this is no state dict of an original DiT: {', '.join(wrong)} missing or of another rank")
     width, channels, patch, _ = state["x_embedder.proj.weight"].shape
+    if 0 in (width, channels, patch): raise ValueError("this is no state dict of an original DiT: a size in it is 0")
     depth = 1 + max(_block_numbers(state), default=-1)
     if num_attention_heads is None:
         if width not in PUBLISHED_SIZES:
@@ -184,9 +185,9 @@ def _shape(x):
 # %% ../nbs/10_checkpoints.ipynb #005e1634
 def _check_original(state, num_attention_heads):
     "The configuration and the blocks with scales; `ValueError` with every misfit."
-    others = [n for n, t in state.items() if not isinstance(t, torch.Tensor)]
+    others = [n for n, t in state.items() if not (isinstance(n, str) and isinstance(t, torch.Tensor))]
     if others:
-        raise ValueError(f"a state dict holds tensors only, but these are none: {', '.join(map(str, others))}")
+        raise ValueError(f"a state dict holds named tensors only, but these are none: {', '.join(map(str, others))}")
     gamma_blocks = _block_numbers(state, r"gamma\d$")
     blocks = _block_numbers(state)
     if blocks and blocks[-1] >= len(state):
