@@ -51,7 +51,7 @@ def apply_difffit(
 @torch.no_grad()
 def init_label_rows(
     transformer: DiT,  # changed in place
-    starts: dict,  # label that is taken over -> "mean", "null", or the labels to start from; see `claim_labels`
+    starts: dict,  # label that is taken over -> "mean", "null", or the labels to start from; see resolve_labels
     known: list | None = None,  # labels with a meaning, over which "mean" is taken; None: all
 ) -> DiT:  # the same transformer
     "Set rows of the label table to where new classes start."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'OUT_OF_MEMORY', 'resolve_device', 'send', 'default_precision', 'precision', 'free_memory',
-           'out_of_memory', 'in_batches', 'torch_defaults']
+           'out_of_memory', 'in_batches', 'torch_defaults', 'tracked']
 
 # %% ../nbs/00_device.ipynb #480746a9
 import gc
@@ -12,6 +12,9 @@ import os
 from contextlib import contextmanager
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.tracking import filter_trackers
 
 # %% ../nbs/00_device.ipynb #d54b86f4
 def resolve_device(
@@ -133,3 +136,51 @@ def torch_defaults():
             yield
     finally:
         torch.set_default_dtype(dtype)
+
+# %% ../nbs/00_device.ipynb #67bac8bd
+_STATES = (PartialState, AcceleratorState, GradientState)  # what Accelerate keeps in a process
+
+
+@contextmanager
+def _accelerate_forgets(accelerator):
+    "Afterwards Accelerate knows what it knew before, and so does the caller's accelerator."
+    before = [dict(state._shared_state) for state in _STATES]
+    theirs = None if accelerator is None else (accelerator.log_with, [*accelerator.trackers])
+    try: yield
+    finally:
+        for state, values in zip(_STATES, before):
+            state._shared_state.clear()
+            state._shared_state.update(values)
+        if theirs is not None: accelerator.log_with, accelerator.trackers = theirs
+
+
+def _start_trackers(accelerator, log_with, folder, settings, device):
+    "An accelerator that logs; `ValueError` where the tracker is not installed."
+    if accelerator is None:
+        cpu = torch.device(device).type == "cpu" and not PartialState._shared_state
+        accelerator = Accelerator(log_with=log_with, project_dir=str(folder), cpu=cpu)
+    else: accelerator.log_with = filter_trackers([log_with], accelerator.logging_dir or str(folder))
+    if not accelerator.log_with:
+        raise ValueError(f"the tracker log_with={log_with} is not installed: pip install {log_with}")
+    simple = {name: v if isinstance(v, (int, float, str)) else str(v) for name, v in settings.items()}
+    accelerator.init_trackers("minimax_diffusion", config=simple)
+    return accelerator
+
+
+@contextmanager
+def tracked(
+    log_with,  # a tracker of Accelerate: its name, such as tensorboard, or an object; None: nobody is told
+    folder,  # where trackers that write files put them
+    settings: dict,  # name -> value, noted at the start
+    device: str | torch.device,  # where the work is done
+    accelerator: Accelerator | None = None,  # the caller's; None: one of our own
+):  # a function of {name: number} and a step
+    "Within this block numbers are logged; afterwards Accelerate's state is what it was before."
+    if log_with is None:
+        yield lambda values, step: None
+        return
+    with _accelerate_forgets(accelerator):
+        accelerator = _start_trackers(accelerator, log_with, folder, settings, device)
+        try: yield lambda values, step: accelerator.log(values, step=step)
+        finally:
+            for tracker in accelerator.trackers: tracker.finish()

@@ -97,14 +97,15 @@ def _why(error):
 
 
 def read_image(
-    path,  # an image file
+    path,  # an image file, or an open one
+    name: str | None = None,  # what to call it in an error; None: its path
 ) -> Image.Image:  # mode "RGB", upright
     "Read one image file; `ImageError` naming the file where it is damaged, too large or no image."
     try:
         with Image.open(path) as image: return to_rgb(image)
     except Exception as error:  # a decoder may fail in any way on a damaged file
-        message = f"{path} cannot be read as an image ({_why(error)}); repair or remove it, or pass on_error='skip'"
-        raise ImageError(message) from None
+        reason = f"{name or path} cannot be read as an image ({_why(error)})"
+        raise ImageError(f"{reason}; repair or remove it, or pass on_error='skip'") from None
 
 
 def image_to_tensor(
@@ -521,7 +522,17 @@ def check_on_error(
 def _unreadable(path):
     "Why a file cannot be read, or None."
     try: read_image(path)
-    except ImageError as error: return str(error).split("; repair or remove")[0]
+    except ImageError as error: return _short(error)
+
+
+def _short(error): return str(error).split("; repair or remove")[0]
+
+
+def _warn_of_skipped(skipped):
+    "A warning with the first of the reasons why files were skipped."
+    if not skipped: return
+    first = "; ".join(skipped[:3])
+    warnings.warn(f"skipped {len(skipped)} damaged files: {first}")
 
 
 def _readable(samples):
@@ -529,9 +540,7 @@ def _readable(samples):
     paths = [path for path, _, _ in samples]
     with ThreadPoolExecutor() as pool: reasons = list(pool.map(_unreadable, paths))
     skipped = [reason for reason in reasons if reason]
-    if skipped:
-        first = "; ".join(skipped[:3])
-        warnings.warn(f"skipped {len(skipped)} damaged files: {first}")
+    _warn_of_skipped(skipped)
     return [sample for sample, reason in zip(samples, reasons) if not reason], skipped
 
 

@@ -113,7 +113,7 @@ def finetune_phases(
     if not isinstance(latents, LatentCache): latents = LatentCache(latents)
     phases = phase_classes(latents.classes, phase_size)
     k, n = share(part, backbone.device)
-    inputs = dict(latents=latents.digest(), backbone=backbone.digest())
+    inputs = dict(latents=latents.digest(), backbone=backbone.digest(decoder=False))
     stage = Stage(out, "phases", _identity(settings, phases, backbone.device), inputs, part)
 
     def missing():

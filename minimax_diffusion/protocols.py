@@ -17,13 +17,13 @@ _COUNTS = ("image_size", "epochs", "evaluations", "batch_size")
 class Protocol:
     "How networks are trained on a distilled set; the defaults are the paper's hard-label protocol."
     image_size: int = 224  # pixels, for training and test
-    networks: tuple = ("convnet6", "resnet_ap10", "resnet18")  # names for `get_network`
+    networks: tuple = ("convnet6", "resnet_ap10", "resnet18")  # names for get_network
     widths: dict = field(default_factory=dict)  # network -> channels of its first stage; else the paper's
-    norm: str = "instance"  # of the networks, one of `networks.NORMS`
-    epochs: int | None = None  # None: by images per class, see `epochs_for`
+    norm: str = "instance"  # of the networks, instance, batch, layer or none
+    epochs: int | None = None  # None: by images per class, see epochs_for
     evaluations: int = 100  # how often the test set is asked during training
     headline: str = "best"  # the published figure: "best" of these evaluations, or "last"
-    batch_size: int | None = 64  # images per step; None: by images per class, see `batch_size_for`
+    batch_size: int | None = 64  # images per step; None: by images per class, see batch_size_for
     optimizer: str = "sgd"  # "sgd" with momentum 0.9, or "adamw"
     lr: float = 0.01  # at the start
     weight_decay: float = 5e-4  # as the optimizer takes it

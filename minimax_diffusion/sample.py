@@ -39,6 +39,7 @@ from .device import PRECISIONS, free_memory, in_batches, precision, torch_defaul
 from .stage import Stage, digest, read_config, share, write_atomic
 from .console import markdown_table, script, takes_settings
 from .images import image_to_tensor, read_image, safe_folder, show_images
+from .labels import check_labels
 from .backbone import Backbone, ddpm_scheduler, load_backbone, merge
 from .adapter import load_adapter, phase_adapters, read_adapter
 from .latents import backbone_of, working_copy
@@ -191,6 +192,21 @@ def _steer(output, z, alpha_bars, i, guidance, images):
     return torch.cat([noise, values], 1)
 
 
+def _begin(noise, alpha_bars, guidance, labels, numbers):
+    "Where the way begins: in pure noise at the first step, or later, in latents that a term names, noised."
+    starts = [term for term in guidance if hasattr(term, "begin")]
+    if not starts: return noise, 0
+    if len(starts) > 1: raise ValueError(f"the way begins at one place, but {len(starts)} terms name one")
+    first = round((1 - starts[0].strength) * (len(alpha_bars) - 1))
+    kept = alpha_bars[first]
+    return math.sqrt(kept) * starts[0].begin(labels, numbers) + math.sqrt(1 - kept) * noise, first
+
+
+def _scale(scheduler, alpha_bar):
+    "What a scheduler that keeps the signal at full strength multiplies the noised latents by."
+    return 1 if scheduler.init_noise_sigma == 1 else 1 / math.sqrt(alpha_bar)
+
+
 def _numbers(labels):
     "The number of each image in its class, in the order given."
     labels = torch.as_tensor(labels)
@@ -227,9 +243,12 @@ def sample_latents(
     images = {"labels": labels, "numbers": numbers, "memory": memory or {}}
     alpha_bars = _alpha_bars(scheduler) if guidance else None
 
-    z = randn_tensor((len(labels), *backbone.latent_shape), generator, device) * scheduler.init_noise_sigma
+    z, first = randn_tensor((len(labels), *backbone.latent_shape), generator, device), 0
+    if guidance: z, first = _begin(z, alpha_bars, guidance, labels, numbers)
+    z = z * (scheduler.init_noise_sigma if first == 0 else _scale(scheduler, alpha_bars[first]))
     times = scheduler.timesteps.to(device)
     for i, t in enumerate(tqdm(scheduler.timesteps, "denoise", disable=not progress, leave=False)):
+        if i < first: continue
         scaled = scheduler.scale_model_input(z, t)
         model_input = scaled.to(backbone.transformer.dtype)
         output = guided_prediction(
@@ -397,17 +416,15 @@ def _wanted_labels(backbone, adapter, classes):
             raise ValueError(f"unknown classes {_first(unknown)}; choose among {_first(known, 20)}")
         labels = {c: known[c] for c in wanted}
         if len(labels) < len(wanted): raise ValueError(f"a class is named twice: {_first(wanted)}")
-    _check_labels(labels, backbone.transformer.null_label)
+    _check_names(labels)
+    check_labels(labels, backbone.transformer.null_label)
     return {c: int(label) for c, label in labels.items()}
 
 
-def _check_labels(labels, null_label):
+def _check_names(labels):
     if not labels: raise ValueError("there are no classes to draw; pass classes=, a list of names, or name -> label")
-    if wrong := {c: i for c, i in labels.items() if not 0 <= i < null_label}:
-        raise ValueError(f"the backbone's labels go from 0 to {null_label - 1}, got {wrong}")
     folders = {safe_folder(c).casefold() for c in labels}
-    if len(set(labels.values())) < len(labels) or len(folders) < len(labels):
-        raise ValueError(f"every class needs a label and a folder of its own, got {labels}")
+    if len(folders) < len(labels): raise ValueError(f"every class needs a folder of its own, got {_first(labels)}")
 
 # %% ../nbs/23_sample.ipynb #8e8d62eb
 def set_batch(
@@ -597,6 +614,11 @@ def _adapters(backbone, adapter, weights):
     return adapters if len(adapters) > 1 else dict.fromkeys(adapters)
 
 
+def _at_a_time(guidance, labels, ipc):
+    "Images of a set that could be drawn at the same time."
+    return len(labels) if "earlier" in _among(guidance) else ipc * len(labels)
+
+
 def _plan(images, adapters, batch_size, guidance=()):
     "Every batch of the set, with the adapter that draws it; whole classes where a term looks among their images."
     plan, among = [], _among(guidance)
@@ -620,8 +642,7 @@ def _identity(settings, ipc, labels, seed, mixed_precision):
 def _guidance_settings(guidance):
     "What tells a set drawn with terms from another; nothing where there are none."
     if plain := [term for term in guidance if not hasattr(term, "settings")]:
-        raise ValueError(f"{plain[0]!r} has no settings: give the term an attribute settings, "
-                         "a dictionary of plain values")
+        raise ValueError(f"{plain[0]!r} has no settings; give the term some, a dictionary of plain values")
     return {"guidance": [dict(term.settings) for term in guidance]} if guidance else {}
 
 
@@ -716,8 +737,7 @@ def sample(
     if stage.complete: return DistilledSet(stage.out)
 
     images = _Images(stage.folder, labels, ipc, backbone.image_size)
-    one_by_one = "earlier" in _among(guidance)
-    total = len(labels) if one_by_one else ipc * len(labels)
+    total = _at_a_time(guidance, labels, ipc)
     batch_size = batch_size or set_batch(total, denoise_batch(backbone, PRECISIONS[mixed_precision]))
     mine = _plan(images, adapters, batch_size, guidance)[index::shares]
     todo = [(folder, batch) for folder, batch in mine if images.missing(batch)]

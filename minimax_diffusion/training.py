@@ -4,14 +4,17 @@
 
 # %% auto #0
 __all__ = ['NO_TEACHER', 'load_pixels', 'native_size', 'open_images', 'hard_loss', 'soft_loss', 'make_optimizer', 'accuracy',
-           'Training', 'train_on', 'TrainResult', 'train_classifier', 'fresh_network', 'check_networks',
-           'check_teacher', 'train_teacher', 'load_teacher', 'minimax_teacher']
+           'Student', 'mixed_loss', 'Training', 'training_state', 'restore_training', 'check_loss', 'train_on',
+           'TrainResult', 'train_classifier', 'fresh_network', 'Stopped', 'in_threads', 'says_how_to_go_on',
+           'check_networks', 'check_teacher', 'waits', 'train_teacher', 'load_teacher', 'minimax_teacher']
 
 # %% ../nbs/33_training.ipynb #37fd9880
 import copy
 import math
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,9 +28,11 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as TF
 from tqdm.auto import tqdm
 
-from .device import PRECISIONS, default_precision, resolve_device, send
-from .stage import Checkpoint, Stage, read_config, write_atomic
-from .console import script
+from minimax_diffusion.device import (
+    PRECISIONS, default_precision, resolve_device, send, torch_defaults, tracked,
+)
+from .stage import Checkpoint, Stage, read_config, share, write_atomic
+from .console import options, script
 from minimax_diffusion.images import (
     ImageDataset, dataset_digest, image_folder, image_to_tensor, read_image,
 )
@@ -137,14 +142,13 @@ def make_optimizer(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, cosine)
 
 # %% ../nbs/33_training.ipynb #4cacbc5b
-def _layout(size, device):
-    "The order of numbers in memory that convolutions of such images like."
-    if device.type == "cuda" or size > 64: return torch.channels_last
-    return torch.contiguous_format
+def _layout(device):
+    "The order of numbers in memory that the device's convolutions like."
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 def _scores(network, x):
     "A forward pass in the device's precision and memory layout."
-    x = x.contiguous(memory_format=_layout(x.shape[-1], x.device))
+    x = x.contiguous(memory_format=_layout(x.device))
     dtype = PRECISIONS[default_precision(x.device)]
     with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
         return network(x).float()
@@ -168,32 +172,21 @@ def accuracy(
     return 100 * int(right) / len(targets)
 
 # %% ../nbs/33_training.ipynb #be843f37
-class Training:
-    "A network in training on a few images that stay on the device."
+class Student:
+    "A network on its device, with the optimizer and the rates of a protocol."
     def __init__(
         self,
         network: nn.Module,  # a fresh network, changed in place
-        images: Tensor,  # (N, 3, S, S) uint8, S = protocol.image_size
-        targets: Tensor,  # (N,) class indices
-        protocol: Protocol,  # how to train
-        epochs: int,  # for how long
-        mirror: bool = True,  # may images be mirrored?
-        teacher: nn.Module | None = None,  # labels the images, for soft labels; moved and put into evaluation mode
-        seed: int = 0,  # of order, augmentation and mixing
-        device=None,  # CUDA where there is one, else CPU
-        compile: bool = False,  # `torch.compile` the network, once for each size of batch
+        protocol: Protocol,  # rates, and the size of the images
+        epochs: int,  # length of the schedule
+        device: str | torch.device | None = None,  # CUDA where there is one, else CPU
+        compile: bool = False,  # hand the network to torch.compile, once for each size of batch
     ):
         self.protocol = protocol
-        self.mirror = mirror
         self.device = resolve_device(device)
-        layout = _layout(protocol.image_size, self.device)
+        layout = _layout(self.device)
         self.network = network.to(self.device, memory_format=layout)
         self.forward = torch.compile(self.network, dynamic=False) if compile else self.network
-        self.teacher = teacher
-        if teacher is not None: teacher.to(self.device, memory_format=layout).eval()
-        self.images = images.to(self.device)
-        self.targets = targets.to(self.device)
-        self.generator = torch.Generator().manual_seed(seed)
         self.optimizer, self.scheduler = make_optimizer(network, protocol, epochs)
         scaled = default_precision(self.device) == "fp16"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
@@ -203,94 +196,170 @@ class Training:
         "The learning rate of the next step."
         return self.optimizer.param_groups[0]["lr"]
 
-    def loss(
+    def learn(
         self,
-        x: Tensor,  # (N, 3, S, S) augmented images, changed in place
-        targets: Tensor,  # (N,) their classes
-    ) -> Tensor:  # ()
-        "Mix the images, then compare with hard or soft labels."
-        x, partner, share = cutmix(x, self.generator)
-        if not self.protocol.temperature:
-            return hard_loss(_scores(self.forward, x), targets, targets[partner], share)
-        with torch.no_grad():
-            _scores(self.network, x)  # a first update of the running statistics of batch norm, as in RDED's code
-            wanted = _scores(self.teacher, x)
-        return soft_loss(_scores(self.forward, x), wanted, self.protocol.temperature)
+        loss: Tensor,  # (), of a batch
+    ):
+        "One step of the optimizer."
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+# %% ../nbs/33_training.ipynb #be9bc49d
+def mixed_loss(
+    student: Student,  # a network in training
+    x: Tensor,  # (N, 3, S, S) augmented images, changed in place
+    targets: Tensor,  # (N,) their classes
+    teacher: nn.Module | None,  # for soft labels
+    generator: torch.Generator,  # of boxes and partners, on the CPU
+) -> Tensor:  # ()
+    "Mix the images, then compare with hard or soft labels."
+    x, partner, share = cutmix(x, generator)
+    if not student.protocol.temperature:
+        return hard_loss(_scores(student.forward, x), targets, targets[partner], share)
+    with torch.no_grad():
+        _scores(student.network, x)  # a first update of the running statistics of batch norm, as in RDED's code
+        wanted = _scores(teacher, x)
+    return soft_loss(_scores(student.forward, x), wanted, student.protocol.temperature)
+
+# %% ../nbs/33_training.ipynb #59db718d
+class Training(Student):
+    "A student in front of a few images, which stay on the device."
+    def __init__(
+        self,
+        network: nn.Module,  # a fresh network, changed in place
+        images: Tensor,  # (N, 3, S, S) uint8, S = protocol.image_size
+        targets: Tensor,  # (N,) class indices
+        protocol: Protocol,  # how to train
+        epochs: int,  # for how long
+        mirror: bool = True,  # may images be mirrored?
+        teacher: nn.Module | None = None,  # labels the images, for soft labels; moved, and put into evaluation mode
+        seed: int = 0,  # of order, augmentation and mixing
+        device: str | torch.device | None = None,  # CUDA where there is one, else CPU
+        compile: bool = False,  # hand the network to torch.compile, once for each size of batch
+    ):
+        super().__init__(network, protocol, epochs, device, compile)
+        self.images = images.to(self.device)
+        self.targets = targets.to(self.device)
+        self.mirror = mirror
+        self.teacher = teacher and teacher.to(self.device, memory_format=_layout(self.device)).eval()
+        self.seed = seed
+        self.generator = torch.Generator().manual_seed(seed)
+        self.curve = []  # one record per test: epoch, loss, lr, accuracy
+        self.sound = torch.zeros((), dtype=torch.int64, device=self.device)  # steps whose loss was a number
 
     def step(
         self,
         index: Tensor,  # (N,) which images
         views: Views,  # their augmentation
     ) -> Tensor:  # (), loss, detached, still on the device
-        "One step of the optimizer."
+        "Learn from one batch."
         x = augment(self.images[index], views, self.protocol)
-        loss = self.loss(x, self.targets[index])
-        self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        loss = mixed_loss(self, x, self.targets[index], self.teacher, self.generator)
+        self.learn(loss)
+        self.sound += loss.detach().isfinite()
         return loss.detach()
 
     def epoch(self) -> Tensor:  # (), mean loss, still on the device
         "See every image once, then move the learning rate along."
         self.network.train()
+        losses = [self.step(index, views) for index, views in self.batches()]
+        self.scheduler.step()
+        return torch.stack(losses).mean()
+
+    def batches(self):
+        "An epoch's order and views, batch by batch."
         total = len(self.images)
         order = send(torch.randperm(total, generator=self.generator), self.device)
         views = draw_views(total, self.protocol, self.mirror, self.generator)
         views = [send(v, self.device) for v in views]
-        losses = []
         for first in range(0, total, self.protocol.batch_size):
             batch = slice(first, first + self.protocol.batch_size)
-            losses.append(self.step(order[batch], Views(*[v[batch] for v in views])))
-        self.scheduler.step()
-        return torch.stack(losses).mean()
+            yield order[batch], Views(*[v[batch] for v in views])
 
-    def state_dict(self) -> dict:
-        "All that a later process needs to go on."
-        parts = {name: getattr(self, name).state_dict() for name in ("network", "optimizer", "scaler")}
-        return {**parts, "generator": self.generator.get_state(), "epoch": self.scheduler.last_epoch}
+# %% ../nbs/33_training.ipynb #22062667
+_PARTS = ("network", "optimizer", "scaler")
 
-    def load_state_dict(self, state: dict):
-        "Go on from there."
-        for name in ("network", "optimizer", "scaler"): getattr(self, name).load_state_dict(state[name])
-        self.generator.set_state(state["generator"])
-        self.scheduler.last_epoch = state["epoch"]
+def training_state(
+    training: Training,  # between two epochs
+) -> dict:  # for a `Checkpoint`
+    "All that a later process needs to go on."
+    parts = {name: getattr(training, name).state_dict() for name in _PARTS}
+    numbers = {"epoch": training.scheduler.last_epoch, "sound": training.sound, "curve": training.curve}
+    return {**parts, **numbers, "generator": training.generator.get_state()}
+
+def restore_training(
+    training: Training,  # fresh, of the same network, images and protocol
+    state: dict,  # of `training_state`
+):
+    "Go on from there."
+    for name in _PARTS: getattr(training, name).load_state_dict(state[name])
+    training.generator.set_state(state["generator"])
+    training.scheduler.last_epoch = state["epoch"]
+    training.sound.copy_(state["sound"])
+    training.curve = state["curve"]
 
 # %% ../nbs/33_training.ipynb #a72aa9c3
-def _check_loss(loss, epoch, training):
+def check_loss(
+    training: Training,  # after an epoch
+    loss: float,  # of that epoch
+):
+    "`ValueError` for a loss that is no number, with the step at which it ceased to be one."
     if math.isfinite(loss): return
-    raise ValueError(f"the loss is {loss} in epoch {epoch} of a training with learning rate {training.protocol.lr:g}: "
-                     "lower lr=, or look for broken images")
+    step = int(training.sound)
+    batches = math.ceil(len(training.images) / training.protocol.batch_size)
+    epoch, batch = divmod(step, batches)
+    where = f"epoch {epoch + 1}, batch {batch + 1} of {batches}; seed {training.seed}"
+    remedy = f"lower lr= (it is {training.protocol.lr:g}), or look for broken images"
+    raise ValueError(f"the loss is {loss} from step {step + 1} on ({where}): {remedy}")
 
+# %% ../nbs/33_training.ipynb #33f0cb3e
+def _test(training, loss, rate, pixels, targets):
+    "One point of the curve."
+    loss = loss.item()
+    check_loss(training, loss)
+    right = accuracy(training.network, pixels, targets, training.protocol)
+    done = training.scheduler.last_epoch
+    return {"epoch": done, "loss": round(loss, 4), "lr": rate, "accuracy": round(right, 3)}
+
+def _ask(each_epoch, training, loss, checkpoint):
+    "Call what wants to be called after an epoch; where it stops the training, save that first."
+    try: each_epoch()
+    except BaseException:
+        check_loss(training, loss.item())
+        if checkpoint: checkpoint.save(training_state(training))
+        raise
+
+# %% ../nbs/33_training.ipynb #a71365ed
 def train_on(
     training: Training,  # a network in training
     test_images: Tensor,  # (M, 3, S, S) uint8
     test_targets: Tensor,  # (M,)
     epochs: int,  # to reach in all
-    checkpoint: Checkpoint | None = None,  # to resume from and to write at every test
+    checkpoint: Checkpoint | None = None,  # to go on from, and to write
+    pause: float = 0.0,  # seconds between two checkpoints, at least
     progress: bool = False,  # show a progress bar
-    each_epoch=None,  # called without arguments after every epoch
+    each_epoch=None,  # called after every epoch; when it raises, the checkpoint is written first
+    each_test=None,  # called with the record of every test
 ) -> list:  # one record per test: epoch, loss, lr, accuracy
     "Train to the last epoch, testing about `evaluations` times on the way."
-    test_images = test_images.to(training.device)
-    test_targets = test_targets.to(training.device)
+    exam = test_images.to(training.device), test_targets.to(training.device)
     every = max(1, epochs // training.protocol.evaluations)
-    curve = []
-    if checkpoint and (state := checkpoint.load()):
-        training.load_state_dict(state["training"])
-        curve = state["curve"]
-    done = curve[-1]["epoch"] if curve else 0
-    for epoch in tqdm(range(done + 1, epochs + 1), "train", disable=not progress):
+    if checkpoint and (state := checkpoint.load()): restore_training(training, state)
+    done = training.scheduler.last_epoch
+    saved = time.monotonic()
+    for epoch in tqdm(range(done + 1, epochs + 1), "train", epochs, initial=done, disable=not progress):
         rate = training.rate
         loss = training.epoch()
-        if each_epoch: each_epoch()
-        if epoch % every and epoch < epochs: continue
-        loss = loss.item()
-        _check_loss(loss, epoch, training)
-        right = accuracy(training.network, test_images, test_targets, training.protocol)
-        curve.append({"epoch": epoch, "loss": round(loss, 4), "lr": rate, "accuracy": round(right, 3)})
-        if checkpoint: checkpoint.save({"training": training.state_dict(), "curve": curve})
-    return curve
+        if epoch % every == 0 or epoch == epochs:
+            training.curve.append(_test(training, loss, rate, *exam))
+            if each_test: each_test(training.curve[-1])
+            if checkpoint and time.monotonic() - saved >= pause:
+                checkpoint.save(training_state(training))
+                saved = time.monotonic()
+        if each_epoch: _ask(each_epoch, training, loss, checkpoint)
+    return training.curve
 
 # %% ../nbs/33_training.ipynb #ce2ee588
 @dataclass
@@ -322,8 +391,8 @@ def train_classifier(
     mirror: bool = True,  # may images be mirrored?
     teacher: nn.Module | None = None,  # for soft labels: a trained network, (N, 3, S, S) -> (N, C)
     seed: int = 0,  # of order, augmentation and mixing
-    device=None,  # CUDA where there is one, else CPU
-    compile: bool = False,  # `torch.compile` the network, once for each size of batch
+    device: str | torch.device | None = None,  # CUDA where there is one, else CPU
+    compile: bool = False,  # hand the network to torch.compile, once for each size of batch
     progress: bool = False,  # show a progress bar
     **changes,  # protocol fields to change, such as epochs=100, lr=0.02
 ) -> TrainResult:
@@ -353,6 +422,56 @@ def fresh_network(
         torch.manual_seed(seed)
         return get_network(name, num_classes, protocol.image_size, width, protocol.norm)
 
+# %% ../nbs/33_training.ipynb #b2fa6953
+class Stopped(Exception):
+    "Another training has failed, or the user has pressed Ctrl-C."
+
+@contextmanager
+def _thread_pool(workers):
+    "Worker threads that share the process's compute threads among them."
+    threads = torch.get_num_threads()
+    share = max(1, threads // workers)
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+
+def _guarded(call, stop):
+    "Call a function, unless everybody is to stop; an error stops everybody."
+    if stop.is_set(): raise Stopped
+    try: return call()
+    except BaseException:
+        stop.set()
+        raise
+
+# %% ../nbs/33_training.ipynb #07ab9e6e
+def in_threads(
+    calls: list,  # functions without arguments
+    workers: int,  # how many at a time
+    stop: threading.Event,  # set after an error or Ctrl-C; who sees it raises `Stopped`
+) -> list:  # what the functions return
+    "Call functions in threads, one compute thread or more for each."
+    with _thread_pool(workers) as pool:
+        futures = [pool.submit(_guarded, call, stop) for call in calls]
+        try: wait(futures)
+        finally: stop.set()
+    errors = [future.exception() for future in futures]
+    for error in errors:
+        if error is not None and not isinstance(error, Stopped): raise error
+    return [future.result() for future in futures]
+
+@contextmanager
+def says_how_to_go_on(
+    out: str | Path,  # folder of the stage
+):
+    "Within this block Ctrl-C says where the work stands."
+    try: yield
+    except KeyboardInterrupt as error:
+        where = f"{Path(out).name}.partial keeps what is done"
+        raise type(error)(f"stopped; {where}: make the same call again to go on") from None
+
 # %% ../nbs/33_training.ipynb #c6e1713a
 def check_networks(
     protocol: Protocol,  # networks, widths, norm and image size
@@ -378,14 +497,44 @@ def check_teacher(
                      "are its classes in another order, or was it trained for another image size?")
 
 # %% ../nbs/33_training.ipynb #e95f60cd
+def _teach(training, pixels, stage, log_with, progress):
+    "Train to the end; Ctrl-C waits for the end of an epoch."
+    stop = threading.Event()
+    checkpoint = Checkpoint(stage.partial / "checkpoint.safetensors")
+    def look():
+        if stop.is_set(): raise Stopped
+    settings = {"seed": training.seed, **asdict(training.protocol)}
+    with says_how_to_go_on(stage.out), tracked(log_with, f"{stage.out}.logs", settings, training.device) as log:
+        def note(record): log({name: record[name] for name in ("loss", "lr", "accuracy")}, record["epoch"])
+        told = {"progress": progress, "each_epoch": look, "each_test": note}
+        epochs = training.protocol.epochs
+        [curve] = in_threads([lambda: train_on(training, *pixels, epochs, checkpoint, **told)], 1, stop)
+    weights = {name: tensor.cpu().contiguous() for name, tensor in training.network.state_dict().items()}
+    write_atomic(stage.partial / "model.safetensors", lambda path: save_file(weights, path))
+    summary = {"accuracy": curve[-1]["accuracy"], "curve": curve}
+    return stage.finish(training.device, scaffolding=checkpoint.names, **summary)
+
+def waits(
+    stage: Stage,  # of work that one process does
+) -> bool:  # is this another process of the launch? Then the work is done by now
+    "In a launch of several processes, all but the first wait until the stage is finished."
+    rank, processes = share()
+    if rank == 0 or stage.complete: return False
+    print(f"{stage.name}: one process does this, process {rank + 1} of {processes} waits")
+    return stage.settle(lambda: [stage.out])
+
+# %% ../nbs/33_training.ipynb #8526bba2
+@torch_defaults()
+@options(Protocol, but="networks temperature")
 def train_teacher(
     train,  # all real training images: `ImageDataset`, or folder `<class>/<image>`
     test,  # real test images
-    out,  # folder to write
+    out: str | Path,  # folder to write
     network: str = "resnet18",  # name for `get_network`
     protocol: str | Protocol = "soft",  # a key of `PROTOCOLS`, or a `Protocol`; its temperature does not matter
     seed: int = 0,  # of weights, order and augmentation
-    device=None,  # CUDA where there is one, else CPU
+    device: str | torch.device | None = None,  # CUDA where there is one, else CPU
+    log_with=None,  # name of a tracker of Accelerate, such as tensorboard or wandb
     progress: bool = True,  # show a progress bar
     **changes,  # protocol fields to change, such as epochs=100, image_size=32
 ) -> Path:  # the folder: `model.safetensors` and `config.json`
@@ -400,17 +549,11 @@ def train_teacher(
     config = {"network": network, "settings": asdict(protocol), "seed": seed, "classes": test.classes}
     inputs = {"train": dataset_digest(train), "test": dataset_digest(test)}
     stage = Stage(out, "teacher", config, inputs)
-    if stage.complete: return stage.out
+    if stage.complete or waits(stage): return stage.out
     model = fresh_network(network, num_classes, protocol, seed)
     pixels = load_pixels(train, protocol.image_size)
     training = Training(model, *pixels, protocol, protocol.epochs, train.mirror, seed=seed, device=device)
-    checkpoint = Checkpoint(stage.partial / "checkpoint.safetensors")
-    test_pixels = load_pixels(test, protocol.image_size)
-    curve = train_on(training, *test_pixels, protocol.epochs, checkpoint, progress)
-    weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_atomic(stage.partial / "model.safetensors", lambda path: save_file(weights, path))
-    summary = {"accuracy": curve[-1]["accuracy"], "curve": curve}
-    return stage.finish(device, scaffolding=checkpoint.names, **summary)
+    return _teach(training, load_pixels(test, protocol.image_size), stage, log_with, progress)
 
 # %% ../nbs/33_training.ipynb #1e9ac58b
 def _read_teacher(folder, classes):
@@ -442,17 +585,19 @@ def load_teacher(
 
 # %% ../nbs/33_training.ipynb #40c76e1f
 @script
+@options(Protocol, command=True, but="networks widths norm temperature headline mean std")
 def minimax_teacher(
     dataset: str = "digits",  # name of a dataset
     root: str = None,  # where its images are
     out: str = "runs/teacher",  # folder to write
     network: str = "resnet18",  # name of a network
     protocol: str = "soft",  # how to train
-    epochs: int = None,  # default: the protocol's
     image_size: int = None,  # pixels; default: that of the dataset's evaluation
     seed: int = 0,  # of weights, order and augmentation
     device: str = None,  # cuda or cpu; default: CUDA where there is one
+    log_with: str = None,  # a tracker, such as tensorboard or wandb
     progress: bool = True,  # show a progress bar
+    **changes,
 ):
     "Train a teacher for the soft-label protocol on all real images of a dataset."
     train = load_dataset(dataset, root, "train")
@@ -461,6 +606,6 @@ def minimax_teacher(
         judged = get_benchmark(dataset).settings.get("evaluate", {}).get("protocol")
         usual = get_protocol(judged) if judged else protocol_for(native_size(test))[1]
         image_size = usual.image_size
-    options = {"epochs": epochs, "image_size": image_size}
-    folder = train_teacher(train, test, out, network, protocol, seed, device, progress, **options)
+    changes["image_size"] = image_size
+    folder = train_teacher(train, test, out, network, protocol, seed, device, log_with, progress, **changes)
     print(f"{read_config(folder)['accuracy']:.1f} % of the test images are right.\nTeacher: {folder}")
