@@ -191,7 +191,7 @@ def _steer(output, z, alpha_bars, i, guidance, images):
         if shift is not None: noise = noise - signal / spread * shift
     return torch.cat([noise, values], 1)
 
-
+# %% ../nbs/23_sample.ipynb #90d0777e
 def _begin(noise, alpha_bars, guidance, labels, numbers):
     "Where the way begins: in pure noise at the first step, or later, in latents that a term names, noised."
     starts = [term for term in guidance if hasattr(term, "begin")]
@@ -212,7 +212,6 @@ def _numbers(labels):
     labels = torch.as_tensor(labels)
     same = labels[:, None] == labels
     return same.tril(-1).sum(1)
-
 
 # %% ../nbs/23_sample.ipynb #20b92163
 @takes_settings(Sampling)
