@@ -9,7 +9,7 @@ __all__ = ['PRECISIONS', 'OUT_OF_MEMORY', 'resolve_device', 'send', 'default_pre
 # %% ../nbs/00_device.ipynb #480746a9
 import gc
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -130,9 +130,11 @@ def in_batches(
 def torch_defaults():
     "Within this block, or in the function it decorates: float32 tensors on the CPU, and gradients recorded."
     dtype = torch.get_default_dtype()
+    on_cpu = torch.get_default_device().type == "cpu"  # a device context slows every call into torch
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
+        place = nullcontext() if on_cpu else torch.device("cpu")
+        with place, torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         torch.set_default_dtype(dtype)

@@ -749,7 +749,7 @@ def _keep(trainer, checkpoint):
     check_finite(trainer.adapter("last"))
     if trainer.rank == 0: checkpoint.save(trainer.state_dict())
 
-
+# %% ../nbs/21_finetune.ipynb #f35f4fc4
 @contextmanager
 def _advised(device, batch_size):
     "Too little memory is answered with what to do about it, in one line."
