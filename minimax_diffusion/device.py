@@ -144,7 +144,8 @@ def _start_trackers(log_with, folder, settings, device):
     "An accelerator that logs; `ValueError` where the tracker is not installed."
     cpu = torch.device(device).type == "cpu" and not PartialState._shared_state
     accelerator = Accelerator(log_with=log_with, project_dir=str(folder), cpu=cpu)
-    if not accelerator.log_with: raise ValueError(f"the tracker log_with={log_with} is not installed: pip install {log_with}")
+    if not accelerator.log_with:
+        raise ValueError(f"the tracker log_with={log_with} is not installed: pip install {log_with}")
     simple = {name: v if isinstance(v, (int, float, str)) else str(v) for name, v in settings.items()}
     accelerator.init_trackers("minimax_diffusion", config=simple)
     return accelerator
