@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .device import resolve_device, torch_defaults
-from .stage import Checkpoint, Stage, safe_names
+from .stage import Checkpoint, Stage
 from .console import change_settings, explain, takes_settings
-from .images import ImageDataset, dataset_digest, to_tensors
+from .images import ImageDataset, dataset_digest, safe_folders, to_tensors
 from .networks import get_network
 from .training import Stopped, in_threads, says_how_to_go_on, waits
 from .coresets import random_coreset
@@ -311,12 +311,13 @@ def distribution_matching(
 # %% ../nbs/37_distribution_matching.ipynb #37fb2ae5
 def _save_images(dataset, ipc, folder):
     "One PNG file an image, in a folder of its class."
-    folders = safe_names(dataset.classes)
+    folders = safe_folders(dataset.classes)
     for i, (image, c) in enumerate(zip(dataset.images, dataset.targets)):
-        path = folder/folders[dataset.classes[c]]/f"{i % ipc:05d}.png"
+        path = folder/folders[c]/f"{i % ipc:05d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
 
+# %% ../nbs/37_distribution_matching.ipynb #4b82e050
 @torch_defaults()
 @explain
 @takes_settings(MatchingSettings)
