@@ -460,6 +460,9 @@ PAGE = """# {dataset}: {sizes} images per class
 
 ![Images, parts of the training loss, and accuracy](report.png)
 
+Of the loss's parts, representativeness rises at first: it looks at the worst of the remembered real images, and its
+memory fills. It says nothing bad; the measures below do the comparing.
+
 ## Accuracy
 
 Test accuracy in % after the last epoch.
