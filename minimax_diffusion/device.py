@@ -141,6 +141,15 @@ def torch_defaults():
 
 # %% ../nbs/00_device.ipynb #67bac8bd
 _STATES = (PartialState, AcceleratorState, GradientState)  # what Accelerate keeps in a process
+_LAUNCH = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # how a launch tells a process its place
+
+
+@contextmanager
+def _alone():
+    "Within this block a process of a launch does not look for the others."
+    hidden = {name: os.environ.pop(name) for name in _LAUNCH if name in os.environ}
+    try: yield
+    finally: os.environ.update(hidden)
 
 
 @contextmanager
@@ -160,7 +169,7 @@ def _start_trackers(accelerator, log_with, folder, settings, device):
     "An accelerator that logs; `ValueError` where the tracker is not installed."
     if accelerator is None:
         cpu = torch.device(device).type == "cpu" and not PartialState._shared_state
-        accelerator = Accelerator(log_with=log_with, project_dir=str(folder), cpu=cpu)
+        with _alone(): accelerator = Accelerator(log_with=log_with, project_dir=str(folder), cpu=cpu)
     else: accelerator.log_with = filter_trackers([log_with], accelerator.logging_dir or str(folder))
     if not accelerator.log_with:
         raise ValueError(f"the tracker log_with={log_with} is not installed: pip install {log_with}")
@@ -168,7 +177,7 @@ def _start_trackers(accelerator, log_with, folder, settings, device):
     accelerator.init_trackers("minimax_diffusion", config=simple)
     return accelerator
 
-
+# %% ../nbs/00_device.ipynb #c0bcadff
 @contextmanager
 def tracked(
     log_with,  # a tracker of Accelerate: its name, such as tensorboard, or an object; None: nobody is told
@@ -177,8 +186,9 @@ def tracked(
     device: str | torch.device,  # where the work is done
     accelerator: Accelerator | None = None,  # the caller's; None: one of our own
 ):  # a function of {name: number} and a step
-    "Within this block numbers are logged; afterwards Accelerate's state is what it was before."
-    if log_with is None:
+    "Within this block the first process of a launch logs numbers; Accelerate's state is put back afterwards."
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if log_with is None or launched and os.environ.get("RANK", "0") != "0":
         yield lambda values, step: None
         return
     with _accelerate_forgets(accelerator):

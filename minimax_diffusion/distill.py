@@ -588,6 +588,9 @@ PAGE = """# {dataset}: {sizes} images per class
 
 ![Images, parts of the training loss, and accuracy](report.png)
 
+Of the loss's parts, representativeness rises at first: it looks at the worst match among the remembered real images,
+and the memory fills. That is no sign of harm; the measures below compare the sets.
+
 ## Accuracy
 
 Test accuracy in % after the last epoch.
