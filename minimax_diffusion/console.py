@@ -160,7 +160,7 @@ def _title(record):
 # %% ../nbs/02_console.ipynb #45b2c72c
 def _meaning(field):
     "A field's comment, with its default."
-    if field.default in (Parameter.empty, None, False): return field.docment
+    if field.default in (Parameter.empty, None, False): return field.docment or ""  # "" without source at hand
     return f"{field.docment}; default {field.default}"
 
 
@@ -238,23 +238,23 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message.strip()}; {self.prog} --help lists what there is\n")
 
 
-def _whole(text):
+def _to_whole(text):
     try: return int(text)
     except ValueError: raise argparse.ArgumentTypeError(f"a whole number is needed, got {text!r}") from None
 
 
-def _number(text):
+def _to_number(text):
     try: return float(text)
     except ValueError: raise argparse.ArgumentTypeError(f"a number is needed, got {text!r}") from None
 
 # %% ../nbs/02_console.ipynb #233dc436
-_METAVARS = {_whole: "N", _number: "X"}
+_METAVARS = {_to_whole: "N", _to_number: "X"}
 
 
 def _converter(kinds):
     "What makes a value of a text."
     if float in kinds and str in kinds: return _number_or_text
-    return {int: _whole, float: _number}.get(kinds[0], str)
+    return {int: _to_whole, float: _to_number}.get(kinds[0], str)
 
 
 def _add_option(group, name, field):
