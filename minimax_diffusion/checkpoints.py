@@ -11,7 +11,9 @@ import argparse
 import math
 import pickle
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -245,6 +247,11 @@ def to_original(
     return state
 
 # %% ../nbs/10_checkpoints.ipynb #343312e4
+_BROKEN = (  # of zipfile, for an archive that is not what was written
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, OverflowError, MemoryError
+)
+
+
 def _check_archive(path):
     "`ValueError` for a file that is empty, cut short or damaged."
     if not path.is_file(): raise FileNotFoundError(f"no such checkpoint: {path}")
@@ -254,7 +261,7 @@ def _check_archive(path):
         return  # torch's format before 1.6, which has no checksums
     try:
         with zipfile.ZipFile(path) as archive: damaged = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError) as e: raise ValueError(f"{path} is damaged: {e}; {again}") from e
+    except _BROKEN as e: raise ValueError(f"{path} is damaged: {e}; {again}") from e
     if damaged: raise ValueError(f"{path} is damaged: {damaged} in it has another checksum; {again}")
 
 # %% ../nbs/10_checkpoints.ipynb #415f86f5

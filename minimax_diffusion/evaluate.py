@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from .device import resolve_device, torch_defaults, tracked
 from minimax_diffusion.stage import (
-    Checkpoint, Stage, read_config, share, state_digest, verify, write_json,
+    Checkpoint, Stage, read_config, read_json, share, state_digest, verify, write_json,
 )
 from .console import comma_list, comma_numbers, options, script
 from .images import ImageDataset, dataset_digest, per_class, subset
@@ -332,7 +332,7 @@ class _Runs:
 
     def records(self):
         "Of all runs, in the order of the jobs."
-        return [json.loads(self.file(n).read_text()) for n in range(len(self.exam.jobs))]
+        return [read_json(self.file(n), "delete it and run the evaluation again") for n in range(len(self.exam.jobs))]
 
     def do(self, number, bar, log):
         "Do one, and say so."

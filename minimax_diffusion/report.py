@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .stage import read_json
 from .console import markdown_table
 from .benchmarks import published_rows
 from .protocols import PROTOCOLS
@@ -387,4 +388,12 @@ def load_report(
     path = Path(path)
     if path.is_dir(): path = path / "report.json"
     if not path.is_file(): raise FileNotFoundError(f"no report at {path}: run minimax_evaluate first")
-    return Report(json.loads(path.read_text(encoding="utf-8")))
+    remedy = "delete its folder and run minimax_evaluate again"
+    record = read_json(path, remedy)
+    try:
+        report = Report(record)
+        report_markdown(report)  # what can be shown is whole
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        what = f"{path} is no report, or a damaged one ({type(error).__name__}: {error})"
+        raise ValueError(f"{what}; {remedy}") from None
+    return report
