@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['JUDGING', 'OWN_IMAGES', 'METHODS', 'SHOWN', 'PAGE', 'NO_METRICS', 'PICTURES', 'PUBLISHED', 'GIVEN', 'Distillation',
-           'request', 'Method', 'choose', 'draw', 'optimize', 'distill', 'default_folder', 'open_split', 'check_images',
-           'identity', 'RunRecord', 'Run', 'banner', 'tuned', 'draw_set', 'nested_sizes', 'make_sets', 'save_merged',
-           'judge_sets', 'plot_run', 'plot_clouds', 'plot_neighbours', 'write_page', 'PlannedStage', 'Plan', 'plan',
-           'minimax_distill']
+           'request', 'Method', 'choose', 'draw', 'optimize', 'lead', 'distill', 'default_folder', 'open_split',
+           'check_images', 'identity', 'RunRecord', 'Run', 'banner', 'tuned', 'draw_set', 'nested_sizes', 'make_sets',
+           'save_merged', 'judge_sets', 'plot_run', 'plot_clouds', 'plot_neighbours', 'write_page', 'PlannedStage',
+           'Plan', 'plan', 'minimax_distill']
 
 # %% ../nbs/40_distill.ipynb #3d3f9f76
 import json
@@ -36,6 +36,7 @@ from .latents import encode_latents
 from .finetune import PARTS, FineTuning, MinimaxTrainer, ema_decay_for, finetune
 from .phases import finetune_phases
 from .sample import Sampling, sample
+from .guidance import Modes, class_points
 from .protocols import Protocol, get_protocol, protocol_for, settled
 from .training import Training, fresh_network, load_pixels, load_teacher, native_size
 from minimax_diffusion.report import (
@@ -179,6 +180,24 @@ def optimize(run, number):
         match(run.train, folder, max(request.ipc), request.seed + number, run.device, run.progress, **settings)
     return nested_sizes(run, image_folder(folder, run.train.image_size, run.train.classes), number)
 
+# %% ../nbs/40_distill.ipynb #444a069a
+def lead(run, number):
+    "Images of the model as it came, each led to a k-means point of its class; every size has points of its own."
+    request = run.request
+    labels = dict(zip(run.train.classes, run.latents.label_ids))
+    seed = request.seed + number
+    made = {}
+    for ipc in request.ipc:
+        terms = [Modes(class_points(run.latents, ipc, seed=seed))]
+        out = run.out/"sets"/f"modes-{ipc}-{number}"
+        with run.record.timed("sample"):
+            sample(
+                run.model, None, out, ipc, labels, request.sampling, seed=seed, guidance=terms,
+                mixed_precision=request.mixed_precision, compile=run.compile, progress=run.progress)
+        made[ipc] = image_folder(out, run.train.image_size, run.train.classes)
+    return made
+
+
 # %% ../nbs/40_distill.ipynb #a50aaa38
 METHODS = {
     "random": Method("Random", choose("random")),
@@ -189,6 +208,7 @@ METHODS = {
     "dit": Method("DiT", draw("dit")),
     "none": Method("No criteria", draw("none")),
     "minimax": Method("Minimax", draw("minimax")),
+    "modes": Method("Modes", lead),
 }
 
 # %% ../nbs/40_distill.ipynb #ff0fa4de
@@ -480,7 +500,7 @@ def judge_sets(
     return reports
 
 # %% ../nbs/40_distill.ipynb #f7eb4c1a
-SHOWN = ("Random", "DiT", "No criteria", "Minimax")  # methods whose images are drawn
+SHOWN = ("Random", "DiT", "No criteria", "Minimax", "Modes")  # methods whose images are drawn
 
 
 def _in_turn(targets):
@@ -913,7 +933,7 @@ def minimax_distill(
     dataset: str = "digits",  # name of a benchmark, folder, or hub:owner/name
     out: str = None,  # the run's folder; default: runs/<dataset>
     ipc: str = None,  # images per class; 10,20,50 draws 50 and evaluates nested choices; default: the benchmark's
-    methods: str = None,  # random, herding, k_center, k_means, dm, dit, none, minimax, comma-separated
+    methods: str = None,  # random, herding, k_center, k_means, dm, dit, none, minimax, modes, comma-separated
     classes: str = None,  # only these: a,b,c, or a text file with one class a line
     label_ids: str = None,  # class=label,class=label where the backbone does not know a class by name
     protocol: str = None,  # hard, soft, cifar-lt, aerial or digits; default: the benchmark's
