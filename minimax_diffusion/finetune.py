@@ -684,7 +684,7 @@ def _new_share(settings):
     share = 1 - decay ** steps
     if share < 0.5:
         warnings.warn(f"after {steps} steps with ema_decay={decay:g} only {share:.1%} of the averaged weights is new; "
-                      "train longer, pass ema_decay='auto', or sample with weights='last'", stacklevel=3)
+                      "train longer, pass ema_decay='auto', or sample with weights='last'", stacklevel=4)
     return share
 
 

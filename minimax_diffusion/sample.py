@@ -71,11 +71,11 @@ def mosaic(
     columns: int = 10,  # images a row
     scale: int = 1,  # screen pixels, along a side, for one of an image
 ) -> Image.Image:  # which a notebook shows
-    "Images side by side in one picture."
+    "Images side by side in one picture of 64 colors, so that a notebook stays small."
     images = torch.stack([torch.as_tensor(image).cpu() for image in images])
     if images.is_floating_point(): images = (255 * images).round().byte()
     grid = make_grid(images, nrow=columns, padding=2, pad_value=255)
-    picture = Image.fromarray(grid.permute(1, 2, 0).numpy())
+    picture = Image.fromarray(grid.permute(1, 2, 0).numpy()).quantize(64, dither=Image.Dither.NONE)
     return picture.resize((scale * picture.width, scale * picture.height), Image.Resampling.NEAREST)
 
 # %% ../nbs/23_sample.ipynb #7209a33b
@@ -675,7 +675,8 @@ class DistilledSet(type(Path())):
         if record.get("stage") != "sample" or not record.get("classes"): return None
         columns = min(10, record["config"]["ipc"])
         files = [self/safe_folder(name)/f"{n:05d}.png" for name in record["classes"][:10] for n in range(columns)]
-        images = [read_image(file).resize((64, 64)) for file in files]
+        images = [read_image(file) for file in files]
+        for image in images: image.thumbnail((64, 64))
         written = BytesIO()
         mosaic([image_to_tensor(image) for image in images], columns).save(written, "PNG")
         return written.getvalue()
