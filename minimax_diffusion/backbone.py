@@ -307,7 +307,8 @@ class Backbone:
         if self.decoder is not None: lines.append(f"decoder: another VAE, {_millions(self.decoder)} M parameters")
         names = list(self.id2label.values())
         more = ", ..." if len(names) > 5 else ""
-        lines.append(f"labels: {c.num_embeds_ada_norm}, {len(names)} with names: {', '.join(map(str, names[:5]))}{more}")
+        some = ", ".join(map(str, names[:5]))
+        lines.append(f"labels: {c.num_embeds_ada_norm}, {len(names)} with names: {some}{more}")
         return "\n  ".join(lines)
 
     def _repr_markdown_(self):

@@ -248,7 +248,8 @@ def to_original(
 
 # %% ../nbs/10_checkpoints.ipynb #343312e4
 _BROKEN = (  # of zipfile, for an archive that is not what was written
-    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, OverflowError, MemoryError
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, OverflowError,
+    MemoryError
 )
 
 

@@ -466,7 +466,7 @@ def minimax_encode(
     progress: bool = True,  # show progress bars
 ):
     "Encode a dataset's images to latents, once."
-    load_dataset(dataset, root, split, on_error=on_error)  # what is wrong with the images is said before a model is loaded
+    load_dataset(dataset, root, split, on_error=on_error)  # says what is wrong before a model is loaded
     model = load_backbone(backbone or get_benchmark(dataset).backbone, device)
     images = with_labels(load_dataset(dataset, root, split, model.image_size, on_error), label_ids)
     cache = encode_latents(
