@@ -353,16 +353,19 @@ def _sigterm_raises():
 # %% ../nbs/02_console.ipynb #0a71d25c
 @contextmanager
 def hold_signals():
-    "Ctrl-C and SIGTERM wait until the end of this block."
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread alone
-        return
-    came = []
-    before = {kind: signal.signal(kind, lambda kind, _: came.append(kind)) for kind in (signal.SIGINT, signal.SIGTERM)}
-    try: yield
+    "Ctrl-C and SIGTERM are put into the list that this yields, and take effect at the end; a second one at once."
+    came, before = [], {}
+    def _note(number, frame):
+        came.append(number)
+        if len(came) > 1: raise KeyboardInterrupt
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    for number in before: signal.signal(number, _note)
+    try: yield came
     finally:
-        for kind, handler in before.items(): signal.signal(kind, handler or signal.SIG_DFL)
-    for kind in came[:1]: signal.raise_signal(kind)
+        for number, handler in before.items(): signal.signal(number, handler)
+        if came: signal.raise_signal(came[0])
 
 # %% ../nbs/02_console.ipynb #co000019
 def _leave_launch(wait):
