@@ -12,11 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from .stage import read_config
+from .stage import read_config, read_product, read_tensors
 from .labels import name_labels
 from .checkpoints import misfits
 from .backbone import Backbone, DiT, Gammas
@@ -116,15 +115,12 @@ def read_adapter(
                          f"pass one of them, such as {Path(folder)/phase_name(0)}")
     if kind != "finetune":
         raise ValueError(f"{folder} holds no adapter; make one with finetune or minimax_finetune")
-    expected = record["config"]["input backbone"]
+    expected = str(read_product(folder, "finetune")["config"].get("input backbone"))
     given = backbone.digest()
     if expected != given:
         raise ValueError(f"{folder} was made for another backbone (digest {expected[:12]}..., "
                          f"this one has {given[:12]}...); load the one it was fine-tuned from")
-    file = Path(folder)/ADAPTER_FILES[weights]
-    try: return load_file(file)
-    except (SafetensorError, OSError) as e:
-        raise ValueError(f"{file} cannot be read ({e}); delete {folder} and fine-tune again") from e
+    return read_tensors(Path(folder)/ADAPTER_FILES[weights], f"delete {folder} and fine-tune again")
 
 # %% ../nbs/13_adapter.ipynb #fc4e39eb
 def phase_name(
@@ -141,7 +137,10 @@ def phase_adapters(
     folder = Path(adapter)
     record = read_config(folder)
     if record.get("stage") != "phases": return {folder: record.get("classes")}
-    return {folder/phase_name(i): classes for i, classes in enumerate(record["config"]["phases"])}
+    phases = read_product(folder, "phases")["config"].get("phases")
+    if not phases or not isinstance(phases, list):
+        raise ValueError(f"{folder}/config.json is damaged (it lists no phases); delete {folder} and run minimax_phases again")
+    return {folder/phase_name(i): classes for i, classes in enumerate(phases)}
 
 # %% ../nbs/13_adapter.ipynb #548909b4
 def save_pipeline(
@@ -152,7 +151,7 @@ def save_pipeline(
     "Merge an adapter into its backbone and save the whole model for diffusers."
     if Path(out).exists(): return Path(out)
     state = read_adapter(adapter, backbone)
-    record = read_config(adapter)
+    record = read_product(adapter, "finetune", classes=list, label_ids=list)
     taken = record.get("new_labels") or {}
     new = {label: c for c, label in zip(record["classes"], record["label_ids"]) if c in taken}
     names = name_labels(backbone.id2label, new)
