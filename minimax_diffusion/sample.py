@@ -356,12 +356,18 @@ def _known_labels(backbone, adapter):
     "Class name -> label of all that can be drawn."
     if adapter is not None:
         record = read_config(adapter)
-        return dict(zip(record["classes"], record["label_ids"]))
+        classes, labels = record.get("classes"), record.get("label_ids")
+        if _holds(classes, str) and _holds(labels, int) and len(classes) == len(labels): return dict(zip(classes, labels))
+        raise ValueError(f"{adapter}/config.json is damaged (a label for each class is needed); delete {adapter} and fine-tune again")
     known = {name: label for label, name in backbone.id2label.items()}
     if len(known) == len(backbone.id2label): return known
     names = list(backbone.id2label.values())
     twice = sorted({name for name in names if names.count(name) > 1})
     raise ValueError(f"several labels of the backbone are called {', '.join(twice[:8])}; pass classes={{name: label}}")
+
+
+def _holds(values, kind):
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def _wanted_labels(backbone, adapter, classes):
