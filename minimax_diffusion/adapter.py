@@ -4,21 +4,24 @@
 
 # %% auto #0
 __all__ = ['ADAPTER_FILES', 'trained_parameters', 'apply_difffit', 'init_label_rows', 'load_adapter', 'check_finite',
-           'save_adapter', 'read_adapter', 'phase_name', 'phase_adapters', 'save_pipeline']
+           'save_adapter', 'Adapter', 'read_adapter', 'phase_name', 'phase_adapters', 'save_pipeline']
 
 # %% ../nbs/13_adapter.ipynb #417e07f5
 import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .stage import read_config, read_product, read_tensors
+from .stage import read_config, verify
+from .console import markdown_table
 from .labels import name_labels
 from .checkpoints import misfits
-from .backbone import Backbone, DiT, Gammas
+from .backbone import Backbone, DiT, Gammas, load_backbone, merge, network_digest
 
 # %% ../nbs/13_adapter.ipynb #40817bdb
 def trained_parameters(
@@ -48,8 +51,8 @@ def apply_difffit(
 @torch.no_grad()
 def init_label_rows(
     transformer: DiT,  # changed in place
-    starts: dict,  # label that is taken over -> "mean", "null", or the labels to start from; see `claim_labels`
-    known=None,  # labels with a meaning, over which "mean" is taken; None: all
+    starts: dict,  # label that is taken over -> "mean", "null", or the labels to start from; see resolve_labels
+    known: list | None = None,  # labels with a meaning, over which "mean" is taken; None: all
 ) -> DiT:  # the same transformer
     "Set rows of the label table to where new classes start."
     table = transformer.conditioning.class_embedder.embedding_table.weight
@@ -90,9 +93,9 @@ def check_finite(
 
 
 def save_adapter(
-    path,  # the `.safetensors` file to write
-    parameters: dict,  # name -> parameter, as `trained_parameters` names them
-    values=None,  # tensors to write under these names, such as their moving average; None: the parameters themselves
+    path: str | Path,  # the .safetensors file to write
+    parameters: dict,  # name -> parameter, as trained_parameters names them
+    values: list | None = None,  # tensors to write under these names, such as their average; None: the parameters
 ):
     "Write trained parameters by name; `ValueError` where a number is not finite."
     if values is None: values = parameters.values()
@@ -101,26 +104,107 @@ def save_adapter(
     save_file(state, path)
 
 # %% ../nbs/13_adapter.ipynb #650c92d0
+class Adapter:
+    "A folder that `finetune` wrote: `adapter.load()` reads the trained parameters."
+
+    def __init__(
+        self,
+        folder: str | Path,  # written by finetune
+    ):
+        self.path = Path(folder)
+        record = _read_record(self.path)
+        self.classes = record["classes"]
+        self.label_ids = record["label_ids"]
+        self.new_labels = record.get("new_labels") or {}  # class -> where its row started
+        self.backbone = record.get("backbone")  # where the backbone was loaded from
+        self.digest = record["config"]["input backbone"]  # of that backbone, without its decoder
+        self.shapes = {kind: _shapes(self.path/name) for kind, name in ADAPTER_FILES.items()}
+        if self.shapes["ema"] != self.shapes["last"]:
+            raise _damaged(self.path/ADAPTER_FILES["last"], "it names other tensors than the moving average")
+
+    def load(
+        self,
+        weights: str = "ema",  # "ema": the moving average; "last": the last step's
+    ) -> dict:  # name -> tensor
+        "The trained parameters; `ValueError` where one is not a number."
+        if weights not in ADAPTER_FILES: raise ValueError(f"weights must be 'ema' or 'last', got {weights!r}")
+        file = self.path/ADAPTER_FILES[weights]
+        state = load_file(file)
+        if broken := [name for name, value in state.items() if not value.isfinite().all()]:
+            raise _damaged(file, f"{len(broken)} of its tensors are not finite (first: {broken[0]})")
+        return state
+
+    def check_backbone(
+        self,
+        backbone: Backbone,  # the one to put it into
+    ):
+        "`ValueError` where this adapter was made for another backbone."
+        given = backbone.digest(decoder=False)
+        if given == self.digest: return
+        raise ValueError(f"{self.path} was made for another backbone ({self.backbone or 'unnamed'}, digest "
+                         f"{self.digest[:12]}..., this one has {given[:12]}...); load the one it was fine-tuned from")
+
+    def __repr__(self):
+        sizes = [math.prod(shape) for shape in self.shapes["ema"].values()]
+        size = f"{sum(sizes):,} parameters in {len(sizes)} tensors, {len(self.classes)} classes"
+        return f"Adapter({size})\n  of the backbone {self.backbone or self.digest[:12]}\n  in {self.path}"
+
+    def _repr_markdown_(self):
+        rows = [[c, label, str(self.new_labels.get(c, ""))] for c, label in zip(self.classes, self.label_ids)]
+        table = markdown_table(["class", "label", "its row started from"], rows[:10])
+        more = f"\n\nand {len(rows) - 10} more classes" if len(rows) > 10 else ""
+        first, source, _ = map(str.strip, repr(self).split("\n"))
+        return f"`{first}` {source}\n\n{table}{more}"
+
+# %% ../nbs/13_adapter.ipynb #308021bf
+def _read_record(path):
+    "What an adapter's folder says about itself; `ValueError` where it holds none, or a damaged one."
+    record = read_config(path)
+    kind = record.get("stage")
+    if kind == "phases":
+        raise ValueError(f"{path} holds the adapters of several phases; pass one of them, such as {path/phase_name(0)}")
+    if kind != "finetune":
+        raise ValueError(f"{path} holds no adapter; make one with finetune or minimax_finetune")
+    if "environment" not in record:
+        raise ValueError(f"{path} is a fine-tuning that was not finished; run it again, it goes on where it stopped")
+    verify(path, content=False)
+    classes, labels, config = record.get("classes"), record.get("label_ids"), record.get("config")
+    sound = {
+        "classes": _holds(classes, str),
+        "label_ids": _holds(labels, int) and _holds(classes, str) and len(labels) == len(classes),
+        "new_labels": isinstance(record.get("new_labels") or {}, dict),
+        "backbone": isinstance(config, dict) and isinstance(config.get("input backbone"), str),
+    }
+    if wrong := [name for name in sound if not sound[name]]:
+        raise _damaged(path/"config.json", f"it has no proper {' and no proper '.join(wrong)}")
+    return record
+
+
+def _holds(values, kind):
+    return isinstance(values, list) and all(type(value) is kind for value in values)
+
+
+def _damaged(file, what):
+    return ValueError(f"{file} is damaged: {what}; delete {file.parent}, or move it away, and fine-tune again")
+
+
+def _shapes(file):
+    "Name -> shape of the tensors in a file, from its header."
+    try:
+        with safe_open(file, "pt") as opened:
+            return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}
+    except (SafetensorError, OSError) as error: raise _damaged(file, f"it cannot be read ({error})") from None
+
+# %% ../nbs/13_adapter.ipynb #e053458e
 def read_adapter(
-    folder,  # written by `finetune`
+    folder: str | Path,  # written by finetune
     backbone: Backbone,  # the backbone to put it into
     weights: str = "ema",  # "ema": the moving average; "last": the last step's
 ) -> dict:  # name -> tensor
     "The parameters of an adapter, if it was made for this backbone."
-    if weights not in ADAPTER_FILES: raise ValueError(f"weights must be 'ema' or 'last', got {weights!r}")
-    record = read_config(folder)
-    kind = record.get("stage")
-    if kind == "phases":
-        raise ValueError(f"{folder} holds the adapters of several phases; "
-                         f"pass one of them, such as {Path(folder)/phase_name(0)}")
-    if kind != "finetune":
-        raise ValueError(f"{folder} holds no adapter; make one with finetune or minimax_finetune")
-    expected = str(read_product(folder, "finetune")["config"].get("input backbone"))
-    given = backbone.digest()
-    if expected != given:
-        raise ValueError(f"{folder} was made for another backbone (digest {expected[:12]}..., "
-                         f"this one has {given[:12]}...); load the one it was fine-tuned from")
-    return read_tensors(Path(folder)/ADAPTER_FILES[weights], f"delete {folder} and fine-tune again")
+    adapter = Adapter(folder)
+    adapter.check_backbone(backbone)
+    return adapter.load(weights)
 
 # %% ../nbs/13_adapter.ipynb #fc4e39eb
 def phase_name(
@@ -131,29 +215,42 @@ def phase_name(
 
 
 def phase_adapters(
-    adapter,  # folder written by `finetune` or `finetune_phases`
+    adapter: str | Path,  # folder written by finetune or finetune_phases
 ) -> dict:  # folder of an adapter -> its classes
     "The adapters in a folder."
     folder = Path(adapter)
     record = read_config(folder)
     if record.get("stage") != "phases": return {folder: record.get("classes")}
-    phases = read_product(folder, "phases")["config"].get("phases")
-    if not phases or not isinstance(phases, list):
-        raise ValueError(f"{folder}/config.json is damaged (it lists no phases); delete {folder} and run minimax_phases again")
+    config = record.get("config")
+    phases = config.get("phases") if isinstance(config, dict) else None
+    if not isinstance(phases, list): raise _damaged(folder/"config.json", "it has no proper phases")
     return {folder/phase_name(i): classes for i, classes in enumerate(phases)}
 
 # %% ../nbs/13_adapter.ipynb #548909b4
 def save_pipeline(
     backbone: Backbone,  # the one that was fine-tuned; left as it is
-    adapter,  # folder written by `finetune`
-    out,  # folder to write
-) -> Path:  # a folder for `diffusers.DiTPipeline.from_pretrained`
-    "Merge an adapter into its backbone and save the whole model for diffusers."
-    if Path(out).exists(): return Path(out)
+    adapter: str | Path,  # folder written by finetune
+    out: str | Path,  # folder to write
+) -> Path:  # a folder for diffusers.DiTPipeline.from_pretrained
+    "Merge an adapter into its backbone and save the whole model for diffusers, if it is not there already."
+    opened = Adapter(adapter)
     state = read_adapter(adapter, backbone)
-    record = read_product(adapter, "finetune", classes=list, label_ids=list)
-    taken = record.get("new_labels") or {}
-    new = {label: c for c, label in zip(record["classes"], record["label_ids"]) if c in taken}
+    labels = dict(zip(opened.classes, opened.label_ids))
+    new = {labels[c]: c for c in opened.new_labels}
     names = name_labels(backbone.id2label, new)
     tuned = replace(backbone, transformer=copy.deepcopy(backbone.transformer), id2label=names)
-    return load_adapter(tuned, state).save(out)
+    load_adapter(tuned, state)
+    out = Path(out)
+    if not out.exists(): return tuned.save(out)
+    if not _is_saved(tuned, out):
+        raise FileExistsError(f"{out} holds something else; choose another out=, or remove it")
+    return out
+
+
+def _is_saved(backbone, folder):
+    "Whether a folder holds this very model."
+    try: there = load_backbone(folder, "cpu")
+    except ValueError: return False
+    wanted = [merge(backbone.transformer), backbone.decoder or backbone.vae]
+    same = [network_digest(x) for x in wanted] == [network_digest(x) for x in (there.transformer, there.vae)]
+    return same and there.id2label == backbone.id2label

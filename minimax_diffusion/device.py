@@ -9,11 +9,12 @@ __all__ = ['PRECISIONS', 'OUT_OF_MEMORY', 'resolve_device', 'send', 'default_pre
 # %% ../nbs/00_device.ipynb #480746a9
 import gc
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.tracking import filter_trackers
 
 # %% ../nbs/00_device.ipynb #d54b86f4
 def resolve_device(
@@ -129,44 +130,69 @@ def in_batches(
 def torch_defaults():
     "Within this block, or in the function it decorates: float32 tensors on the CPU, and gradients recorded."
     dtype = torch.get_default_dtype()
+    on_cpu = torch.get_default_device().type == "cpu"  # a device context slows every call into torch
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
+        place = nullcontext() if on_cpu else torch.device("cpu")
+        with place, torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         torch.set_default_dtype(dtype)
 
 # %% ../nbs/00_device.ipynb #67bac8bd
 _STATES = (PartialState, AcceleratorState, GradientState)  # what Accelerate keeps in a process
+_LAUNCH = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # how a launch tells a process its place
 
 
-def _start_trackers(log_with, folder, settings, device):
+@contextmanager
+def _alone():
+    "Within this block a process of a launch does not look for the others."
+    hidden = {name: os.environ.pop(name) for name in _LAUNCH if name in os.environ}
+    try: yield
+    finally: os.environ.update(hidden)
+
+
+@contextmanager
+def _accelerate_forgets(accelerator):
+    "Afterwards Accelerate knows what it knew before, and so does the caller's accelerator."
+    before = [dict(state._shared_state) for state in _STATES]
+    theirs = None if accelerator is None else (accelerator.log_with, [*accelerator.trackers])
+    try: yield
+    finally:
+        for state, values in zip(_STATES, before):
+            state._shared_state.clear()
+            state._shared_state.update(values)
+        if theirs is not None: accelerator.log_with, accelerator.trackers = theirs
+
+
+def _start_trackers(accelerator, log_with, folder, settings, device):
     "An accelerator that logs; `ValueError` where the tracker is not installed."
-    cpu = torch.device(device).type == "cpu" and not PartialState._shared_state
-    accelerator = Accelerator(log_with=log_with, project_dir=str(folder), cpu=cpu)
-    if not accelerator.log_with: raise ValueError(f"the tracker log_with={log_with} is not installed: pip install {log_with}")
+    if accelerator is None:
+        cpu = torch.device(device).type == "cpu" and not PartialState._shared_state
+        with _alone(): accelerator = Accelerator(log_with=log_with, project_dir=str(folder), cpu=cpu)
+    else: accelerator.log_with = filter_trackers([log_with], accelerator.logging_dir or str(folder))
+    if not accelerator.log_with:
+        raise ValueError(f"the tracker log_with={log_with} is not installed: pip install {log_with}")
     simple = {name: v if isinstance(v, (int, float, str)) else str(v) for name, v in settings.items()}
     accelerator.init_trackers("minimax_diffusion", config=simple)
     return accelerator
 
-
+# %% ../nbs/00_device.ipynb #c0bcadff
 @contextmanager
 def tracked(
     log_with,  # a tracker of Accelerate: its name, such as tensorboard, or an object; None: nobody is told
     folder,  # where trackers that write files put them
     settings: dict,  # name -> value, noted at the start
     device: str | torch.device,  # where the work is done
+    accelerator: Accelerator | None = None,  # the caller's; None: one of our own
 ):  # a function of {name: number} and a step
-    "Within this block numbers are logged; afterwards Accelerate's state is what it was before."
-    if log_with is None:
+    "Within this block the first process of a launch logs numbers; Accelerate's state is put back afterwards."
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if log_with is None or launched and os.environ.get("RANK", "0") != "0":
         yield lambda values, step: None
         return
-    before = [dict(state._shared_state) for state in _STATES]
-    try:
-        accelerator = _start_trackers(log_with, folder, settings, device)
-        yield lambda values, step: accelerator.log(values, step=step)
-        for tracker in accelerator.trackers: tracker.finish()
-    finally:
-        for state, values in zip(_STATES, before):
-            state._shared_state.clear()
-            state._shared_state.update(values)
+    with _accelerate_forgets(accelerator):
+        accelerator = _start_trackers(accelerator, log_with, folder, settings, device)
+        try: yield lambda values, step: accelerator.log(values, step=step)
+        finally:
+            for tracker in accelerator.trackers: tracker.finish()

@@ -12,9 +12,7 @@ import copy
 import math
 import os
 import shlex
-import signal
 import sys
-import threading
 import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -24,20 +22,19 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState, PartialState
 from fastcore.basics import patch
 from fastcore.script import call_parse
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from .device import PRECISIONS, out_of_memory, precision, send, torch_defaults
+from .device import PRECISIONS, out_of_memory, precision, send, torch_defaults, tracked
 from .stage import Checkpoint, Stage, write_json
-from .console import change_settings, explain, script, takes_settings
+from .console import change_settings, explain, hold_signals, script, takes_settings
 from .labels import match_labels
 from .diffusion import DiffusionTerms, noise_schedule, training_loss
 from .backbone import Backbone, load_backbone
 from minimax_diffusion.adapter import (
-    ADAPTER_FILES, apply_difffit, check_finite, init_label_rows, save_adapter,
+    apply_difffit, check_finite, init_label_rows, save_adapter,
 )
 from .latents import LatentCache, backbone_of
 from .memory import MemoryBank, minimax_criteria, remember
@@ -685,7 +682,7 @@ def _new_share(settings):
     share = 1 - decay ** steps
     if share < 0.5:
         warnings.warn(f"after {steps} steps with ema_decay={decay:g} only {share:.1%} of the averaged weights is new; "
-                      "train longer, pass ema_decay='auto', or sample with weights='last'", stacklevel=3)
+                      "train longer, pass ema_decay='auto', or sample with weights='last'", stacklevel=4)
     return share
 
 
@@ -703,55 +700,6 @@ def _announce(trainer, out, share):
     ]
     print("\n".join(lines), file=sys.stderr)
 
-# %% ../nbs/21_finetune.ipynb #df541c78
-@contextmanager
-def _interrupts_wait():
-    "Ctrl-C and SIGTERM are put into the list that this yields, and take effect at the end of the block."
-    came, before = [], {}
-    def _note(number, frame):
-        came.append(number)
-        if len(came) > 1: raise KeyboardInterrupt
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
-    for number in before: signal.signal(number, _note)
-    try: yield came
-    finally:
-        for number, handler in before.items(): signal.signal(number, handler)
-        if came: signal.raise_signal(came[0])
-
-# %% ../nbs/21_finetune.ipynb #de82f293
-@contextmanager
-def _accelerate_forgets(accelerator):
-    "Afterwards Accelerate knows what it knew before, and so does the caller's `Accelerator`."
-    states = [state._shared_state for state in (PartialState, AcceleratorState, GradientState)]
-    before = [dict(state) for state in states]
-    theirs = None if accelerator is None else (accelerator.log_with, accelerator.trackers)
-    try: yield
-    finally:
-        for state, values in zip(states, before):
-            state.clear()
-            state.update(values)
-        if theirs is not None: accelerator.log_with, accelerator.trackers = theirs
-
-
-@contextmanager
-def _tracked(accelerator, log_with, out, settings, device):
-    "A function that logs a trainer's last losses; where nobody asked for a tracker, it does nothing."
-    if log_with is None:
-        yield lambda trainer: None
-        return
-    with _accelerate_forgets(accelerator):
-        if accelerator is None:
-            cpu = device.type == "cpu" and not PartialState._shared_state
-            accelerator = Accelerator(log_with=log_with, project_dir=f"{out}.logs", cpu=cpu)
-        else: accelerator.log_with = [log_with]
-        accelerator.init_trackers("minimax_diffusion", config=asdict(settings))
-        def _log(trainer): accelerator.log(dict(zip(KEYS, trainer.history[-1].tolist())), step=trainer.at)
-        try: yield _log
-        finally:
-            for tracker in accelerator.trackers: tracker.finish()
-
 # %% ../nbs/21_finetune.ipynb #3b022b7f
 def _train(trainer, stage, checkpoint_every, callback, log, progress):
     "Run the loop to its end, or until it is interrupted."
@@ -760,9 +708,9 @@ def _train(trainer, stage, checkpoint_every, callback, log, progress):
     if (state := checkpoint.load()) is not None: trainer.load_state_dict(state)
     hidden = not progress or trainer.rank > 0
     try:
-        with _interrupts_wait() as came:
+        with hold_signals() as came:
             for _ in tqdm(trainer.train(steps), "fine-tune", initial=trainer.at, total=steps, disable=hidden):
-                if trainer.looks: log(trainer)
+                if trainer.looks: log(dict(zip(KEYS, trainer.history[-1].tolist())), trainer.at)
                 if callback is not None: callback(trainer)
                 if came or trainer.at % checkpoint_every == 0: _keep(trainer, checkpoint)
                 if came: break
@@ -782,7 +730,7 @@ def _keep(trainer, checkpoint):
     check_finite(trainer.adapter("last"))
     if trainer.rank == 0: checkpoint.save(trainer.state_dict())
 
-
+# %% ../nbs/21_finetune.ipynb #f35f4fc4
 @contextmanager
 def _advised(device, batch_size):
     "Too little memory is answered with what to do about it, in one line."
@@ -839,7 +787,7 @@ def finetune(
     _check_backbone(latents, backbone)
     accelerator = _join(accelerator, distributed, backbone.device)
     settings = _resolve(settings, latents, accelerator, backbone.device)
-    inputs = dict(latents=latents.digest(), backbone=backbone.digest())
+    inputs = dict(latents=latents.digest(), backbone=backbone.digest(decoder=False))
     with accelerator.main_process_first() if accelerator and distributed else nullcontext():
         stage = Stage(out, "finetune", _identity(settings), inputs)
     if stage.complete: return stage.out
@@ -848,7 +796,7 @@ def finetune(
         trainer = MinimaxTrainer(latents, backbone, settings, accelerator, accumulation_steps, gradient_checkpointing,
                                  compile, distributed, resident, capture)
         if progress and trainer.rank == 0: _announce(trainer, out, share)
-        with _tracked(accelerator, log_with, out, settings, backbone.device) as log:
+        with tracked(log_with, f"{out}.logs", asdict(settings), backbone.device, accelerator) as log:
             _train(trainer, stage, checkpoint_every, callback, log, progress)
     if trainer.rank == 0: _finish(trainer, stage, backbone=recorded_source(backbone), ema_new_share=share)
     trainer.wait()

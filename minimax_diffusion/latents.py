@@ -10,7 +10,6 @@ import copy
 import hashlib
 import math
 import shlex
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from .stage import Stage, read_config, share, verify, write_atomic
 from .stage import digest as digest_of
 from .console import markdown_table, script
 from .images import ImageDataset, dataset_digest
-from .labels import claim_labels, match_labels, name_labels, with_labels
+from .labels import resolve_labels, with_labels
 from .benchmarks import get_benchmark, load_dataset
 from .backbone import Backbone, load_backbone, network_digest
 
@@ -273,15 +272,8 @@ def _check_finite(shard, first):
 # %% ../nbs/14_latents.ipynb #f735e475
 def _labels(images, backbone, new_labels):
     "The backbone's label of every class, and where the rows of new classes start."
-    given = images.label_ids or [None] * len(images.classes)
-    count = backbone.transformer.null_label
-    if wrong := [label for label in given if label is not None and not 0 <= label < count]:
-        raise ValueError(f"label_ids names the labels {wrong}; the backbone has 0 to {count - 1}")
-    if None not in given: return given, {}
-    taken = {label: c for c, label in zip(images.classes, given) if label is not None}
-    names = name_labels(backbone.id2label, taken)
-    if new_labels is None: return match_labels(images.classes, names), {}
-    return claim_labels(images.classes, names, new_labels, count)
+    rows = backbone.transformer.null_label
+    return resolve_labels(images.classes, backbone.id2label, images.label_ids, new_labels, rows)
 
 
 def _missing(folder, total, shard_size):
@@ -326,12 +318,14 @@ def encode_latents(
     dtype: torch.dtype = torch.float16,  # of the stored numbers
     shard_size: int = 4096,  # images a file
     workers: int = 4,  # processes that read image files
-    new_labels: str | dict | None = None,  # rows for classes that the backbone lacks, see claim_labels; None: an error
+    new_labels=None,  # rows for classes that the backbone lacks, see resolve_labels; None: such a class is an error
     mixed_precision: str | None = None,  # "no", "bf16" or "fp16"; None: the fastest that the device computes well
     part: str | None = None,  # "2/4": the second of four shares; None: all, divided among the processes of a launch
     progress: bool = True,  # show a progress bar
 ) -> LatentCache | None:  # the finished cache; None while other parts are missing
     "Encode every image, and its mirror image where that keeps the class, once."
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if value < least: raise ValueError(f"{name} must be at least {least}, got {value}")
     label_ids, new = _labels(images, backbone, new_labels)
     mixed_precision = precision(mixed_precision, backbone.device)
     config = dict(
@@ -472,6 +466,7 @@ def minimax_encode(
     progress: bool = True,  # show progress bars
 ):
     "Encode a dataset's images to latents, once."
+    load_dataset(dataset, root, split, on_error=on_error)  # says what is wrong before a model is loaded
     model = load_backbone(backbone or get_benchmark(dataset).backbone, device)
     images = with_labels(load_dataset(dataset, root, split, model.image_size, on_error), label_ids)
     cache = encode_latents(

@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['AUGMENT', 'RECIPES', 'random_affine', 'random_mirror', 'Recipe', 'get_recipe', 'small_vae', 'vae_loss', 'Fit',
-           'train_vae', 'augmented_latents', 'small_transformer', 'train_transformer', 'pretrain', 'minimax_pretrain']
+           'run_fit', 'train_vae', 'augmented_latents', 'small_transformer', 'train_transformer', 'pretrain',
+           'minimax_pretrain']
 
 # %% ../nbs/41_pretrain.ipynb #73bb3c12
 import copy
 import math
+import shutil
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +19,12 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderTiny
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from fastcore.script import call_parse
-from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from .device import resolve_device, send
-from .stage import Stage, state_digest, write_atomic, write_json
-from .console import script
+from .device import resolve_device, send, tracked
+from .stage import Checkpoint, Stage, state_digest, write_json
+from .console import hold_signals, options, script
 from .images import dataset_digest, to_tensors
 from .benchmarks import load_dataset
 from .diffusion import noise_schedule, training_loss
@@ -185,6 +185,11 @@ class Fit:
         self.averaged = [] if ema_decay is None else [p.detach().clone() for p in model.parameters()]
         self.average = get_ema_multi_avg_fn(ema_decay or 0.0)
 
+    @property
+    def at(self) -> int:
+        "Steps done."
+        return len(self.losses)
+
     def step(
         self,
         loss,  # () to minimise
@@ -197,62 +202,66 @@ class Fit:
         self.rate.step()
         if self.averaged: self.average(self.averaged, [p.detach() for p in self.model.parameters()], None)
 
-    def save(
-        self,
-        path,  # the file to write
-    ):
-        "Write everything that the next step depends on, as tensors in one safetensors file."
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
-        tensors |= {f"averaged.{i}": value for i, value in enumerate(self.averaged)}
-        tensors["rate"] = torch.tensor(self.rate.last_epoch)
-        tensors["generator"] = self.generator.get_state()
-        tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
-        tensors = {name: value.contiguous() for name, value in tensors.items()}
-        write_atomic(path, lambda partial: save_file(tensors, partial))
+    def state_dict(self) -> dict:
+        "Everything that the next step depends on."
+        return dict(
+            model=dict(self.model.state_dict()),
+            optimizer=self.optimizer.state_dict()["state"],
+            averaged=self.averaged,
+            generator=self.generator.get_state(),
+            losses=torch.tensor(self.losses, dtype=torch.float64))
 
-    def restore(
+    def load_state_dict(
         self,
-        path,  # a file that save wrote
+        state: dict,  # what state_dict gave
     ):
         "Continue where a checkpoint was taken."
-        tensors = load_file(path)
-        self.model.load_state_dict({name: tensors[f"model.{name}"] for name in self.model.state_dict()})
-        moments = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                _, i, key = name.split(".")
-                moments.setdefault(int(i), {})[key] = value
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
-        for i, average in enumerate(self.averaged): average.copy_(tensors[f"averaged.{i}"])
-        done = int(tensors["rate"])
-        self.rate.load_state_dict(self.rate.state_dict() | {"last_epoch": done - 1, "_step_count": done + 1})
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state["optimizer"]})
+        for average, there in zip(self.averaged, state["averaged"]): average.copy_(there)
+        self.generator.set_state(state["generator"])
+        self.losses = state["losses"].tolist()
+        self.rate.load_state_dict(self.rate.state_dict() | {"last_epoch": self.at - 1, "_step_count": self.at + 1})
         self.rate.step()  # sets the rate of this step
-        self.generator.set_state(tensors["generator"])
-        self.losses = tensors["losses"].tolist()
 
-    def run(
-        self,
-        loss_of,  # called with the random generator; gives the loss to minimise and the one to write down
-        name: str = "train",  # beside the progress bar
-        checkpoint=None,  # file to continue from and to write; None: neither
-        checkpoint_every: int = 250,  # steps
-        progress: bool = True,  # show a progress bar
-    ) -> tuple:  # the model, frozen, with its averaged weights where an average was kept; the losses
-        "Train to the end."
-        if checkpoint and Path(checkpoint).exists(): self.restore(checkpoint)
-        done = len(self.losses)
-        steps = range(done + 1, self.steps + 1)
-        for step in tqdm(steps, name, initial=done, total=self.steps, disable=not progress, mininterval=1):
-            loss, shown = loss_of(self.generator)
-            self.step(loss)
-            self.losses.append(shown.item())
-            due = step % checkpoint_every == 0 or step == self.steps
-            if checkpoint and due: self.save(checkpoint)
-        with torch.no_grad():
-            for p, average in zip(self.model.parameters(), self.averaged): p.copy_(average)
-        return self.model.eval().requires_grad_(False), self.losses
+# %% ../nbs/41_pretrain.ipynb #b8de1f4e
+def run_fit(
+    fit: Fit,  # trained to its end
+    loss_of,  # called with the random generator; gives the loss to minimise and the one to write down
+    name: str = "train",  # beside the progress bar
+    checkpoint: Checkpoint | None = None,  # to continue from and to write; None: neither
+    checkpoint_every: int = 250,  # steps
+    log=None,  # called after every step with {network: loss} and the number of the step
+    progress: bool = True,  # show a progress bar
+) -> tuple:  # the model, frozen, with its averaged weights where an average was kept; the losses
+    "Train to the end; what is stopped on the way leaves a checkpoint."
+    if checkpoint and (state := checkpoint.load()): fit.load_state_dict(state)
+    bar = tqdm(total=fit.steps, desc=name, initial=fit.at, disable=not progress, mininterval=1)
+    def _save():
+        if checkpoint: checkpoint.save(fit.state_dict())
+    try:
+        while fit.at < fit.steps:
+            with hold_signals(): _advance(fit, loss_of, name)
+            bar.update()
+            if log: log({type(fit.model).__name__: fit.losses[-1]}, fit.at)
+            if fit.at % checkpoint_every == 0 or fit.at == fit.steps: _save()
+    except KeyboardInterrupt:
+        _save()
+        raise
+    finally: bar.close()
+    with torch.no_grad():
+        for p, average in zip(fit.model.parameters(), fit.averaged): p.copy_(average)
+    return fit.model.eval().requires_grad_(False), fit.losses
+
+
+def _advance(fit, loss_of, name):
+    "One step; `ValueError` where the loss is no number."
+    loss, shown = loss_of(fit.generator)
+    value = shown.item()
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: the loss is {value} at step {fit.at + 1}; choose a lower learning rate")
+    fit.step(loss)
+    fit.losses.append(value)
 
 # %% ../nbs/41_pretrain.ipynb #261a05c8
 @contextmanager
@@ -268,9 +277,9 @@ def train_vae(
     recipe: Recipe = RECIPES["digits"],  # shapes and settings
     seed: int = 0,  # of weights, batches and noise
     device="cpu",  # where to train
-    **run,  # checkpoint, checkpoint_every, progress
+    **run,  # checkpoint, checkpoint_every, log, progress
 ) -> tuple:  # the VAE, its losses
-    "Train a small VAE; more keywords are those of Fit.run."
+    "Train a small VAE; more keywords are those of run_fit."
     with _seeded(seed): vae = small_vae(recipe.vae_channels, recipe.image_size).to(device)
     if recipe.mixed_precision != "no": vae.to(memory_format=torch.channels_last)
     augment = AUGMENT[recipe.augment]
@@ -280,7 +289,7 @@ def train_vae(
         loss = vae_loss(vae, send(x, device), generator, recipe.kl_weight, recipe.mixed_precision)
         return loss, loss
     fit = Fit(vae, recipe.vae_steps, recipe.vae_lr, seed)
-    return fit.run(_loss, "train VAE", **run)
+    return run_fit(fit, _loss, "train VAE", **run)
 
 # %% ../nbs/41_pretrain.ipynb #0eaa9599
 def _views(x, recipe, generator):
@@ -348,9 +357,9 @@ def train_transformer(
     recipe: Recipe = RECIPES["digits"],  # shapes and settings
     seed: int = 0,  # of weights, batches, times and noise
     device="cpu",  # where to train
-    **run,  # checkpoint, checkpoint_every, progress
+    **run,  # checkpoint, checkpoint_every, log, progress
 ) -> tuple:  # the averaged transformer, its losses
-    "Train a small DiT with label dropout; more keywords are those of Fit.run."
+    "Train a small DiT with label dropout; more keywords are those of run_fit."
     with _seeded(seed): model = small_transformer(recipe, mean.shape[1:]).train().to(device)
     schedule = noise_schedule(ddpm_scheduler())
     n = recipe.batch_size
@@ -368,7 +377,7 @@ def train_transformer(
             terms = training_loss(model, z0, timesteps, batch_labels, noise, schedule, drop=drop)
         return terms.loss.mean(), terms.mse.mean()
     fit = Fit(model, recipe.steps, recipe.lr, seed, recipe.ema_decay)
-    return fit.run(_loss, "train DiT", **run)
+    return run_fit(fit, _loss, "train DiT", **run)
 
 # %% ../nbs/41_pretrain.ipynb #326877ac
 def _flushes_denormal():
@@ -411,10 +420,12 @@ def pretrain(
     seed: int = 0,  # of everything
     device=None,  # CUDA where there is one, else CPU
     checkpoint_every: int = 250,  # steps
+    log_with=None,  # name of a tracker of Accelerate, such as "tensorboard" or "wandb"
     progress: bool = True,  # show progress bars
     **changes,  # fields of the recipe
 ) -> Path:  # a folder; load_backbone takes the pipeline in it
     "Train a VAE, then a class-conditional DiT; more keywords change fields of the recipe, such as steps=20000."
+    if checkpoint_every < 1: raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
     if recipe is None: recipe = "digits" if dataset == "digits" else "photos32"
     recipe = get_recipe(recipe, **changes)
     device = resolve_device(device)
@@ -425,44 +436,44 @@ def pretrain(
     inputs = dict(images=dataset_digest(train), vae=None if shared is None else state_digest(shared.state_dict()))
     stage = Stage(out, "pretrain", dict(dataset=dataset, seed=seed, **asdict(recipe)), inputs)
     if stage.complete: return stage.out
-    run = dict(checkpoint_every=checkpoint_every, progress=progress)
-    with _flush_denormal(), torch.random.fork_rng(devices=[]):
-        _train_backbone(stage.folder, train, recipe, shared, seed, device, run)
-    return stage.finish(device)
+    checkpoints = [Checkpoint(stage.folder/f"{name}.safetensors") for name in ("vae", "transformer")]
+    told = tracked(log_with, f"{out}.logs", asdict(recipe), device)
+    with _flush_denormal(), torch.random.fork_rng(devices=[]), told as log:
+        run = dict(checkpoint_every=checkpoint_every, log=log, progress=progress)
+        _train_backbone(stage.folder, train, recipe, shared, seed, device, checkpoints, run)
+    return stage.finish(device, scaffolding=checkpoints[0].names + checkpoints[1].names)
 
 # %% ../nbs/41_pretrain.ipynb #f05f27b9
-def _train_backbone(folder, train, recipe, vae, seed, device, run):
-    "The training itself: both networks, then the pipeline, in a stage's folder."
+def _train_backbone(folder, train, recipe, vae, seed, device, checkpoints, run):
+    "The training itself: both networks, then the pipeline, in a stage's folder; whatever is there already is used."
     images, targets = to_tensors(train, run["progress"])
-    first = folder/"vae.safetensors"
-    second = folder/"transformer.safetensors"
+    first, second = checkpoints
     shared = vae is not None
     vae_losses = []
     if not shared: vae, vae_losses = train_vae(images, recipe, seed, device, checkpoint=first, **run)
     mean, std, labels = _examples(vae, images, targets, recipe, seed, shared)
     transformer, losses = train_transformer(mean, std, labels, recipe, seed, device, checkpoint=second, **run)
     write_json(folder/"history.json", {"vae": vae_losses, "transformer": losses})
+    for left in ("pipeline", "pipeline.partial"): shutil.rmtree(folder/left, ignore_errors=True)  # of a killed run
     backbone = Backbone(transformer, vae, ddpm_scheduler(), dict(enumerate(train.classes)))
     backbone.save(folder/"pipeline", torch.float16)
-    first.unlink(missing_ok=True)
-    second.unlink(missing_ok=True)
 
 # %% ../nbs/41_pretrain.ipynb #6cd8681e
-@call_parse
 @script
+@options(Recipe, command=True, but="vae_channels")
 def minimax_pretrain(
     out: str = "runs/digits_backbone",  # folder to write
-    dataset: str = "digits",  # name of a benchmark, or "folder"
+    dataset: str = "digits",  # name of a benchmark, or folder
     root: str = None,  # where its images are; the digits need none
     recipe: str = None,  # digits, photos32 or photos32-gpu; default: digits for the digits, else photos32
     vae: str = None,  # folder of a VAE, or a backbone whose VAE is shared; default: train one
-    vae_steps: int = None,  # steps of the VAE; default: the recipe's
-    steps: int = None,  # steps of the transformer; default: the recipe's
     seed: int = 0,  # of everything
-    device: str = None,  # "cuda" or "cpu"; default: CUDA where there is one
+    device: str = None,  # cuda or cpu; default: CUDA where there is one
+    checkpoint_every: int = 250,  # steps
+    log_with: str = None,  # a tracker, such as tensorboard or wandb
     progress: bool = True,  # show progress bars
+    **settings,
 ):
     "Train a small backbone from scratch."
-    steps_asked = dict(vae_steps=vae_steps, steps=steps)
-    folder = pretrain(out, dataset, root, recipe, vae, seed, device, progress=progress, **steps_asked)
-    print(f"The backbone is in {folder/'pipeline'}; pass it as --backbone.")
+    folder = pretrain(out, dataset, root, recipe, vae, seed, device, checkpoint_every, log_with, progress, **settings)
+    print(f"The backbone is in {folder/'pipeline'}; pass it as --backbone {folder/'pipeline'}.")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESERVED', 'folder_digest', 'digest', 'read_json', 'read_config', 'read_product', 'state_digest', 'sync',
            'write_atomic', 'write_json', 'read_tensors', 'Checkpoint', 'config_difference', 'environment', 'verify',
-           'products', 'Stage', 'share', 'safe_name', 'safe_names']
+           'products', 'begun', 'Stage', 'share', 'safe_name', 'safe_names']
 
 # %% ../nbs/01_stage.ipynb #b82c5a95
 import errno
@@ -408,9 +408,10 @@ class _Lock:
     def __init__(self, folder, launch, prepare):
         self.file = open(Path(folder)/".lock", "a+", encoding="utf-8")
         try:
-            if self._first(): self._sign(launch)
+            self.alone = self._first()
+            if self.alone: self._sign(launch)
             else: self._join(folder, launch)
-            prepare()
+            prepare(self.alone)
             self._share()
         except BaseException:
             self.file.close()
@@ -454,8 +455,17 @@ def _lock(folder, launch, prepare):
     lock = _LOCKS.get(key)
     if lock is None:
         lock = _LOCKS[key] = _Lock(folder, launch, prepare)
-    else: prepare()
+    else: prepare(lock.alone)
     return lock
+
+# %% ../nbs/01_stage.ipynb #017152ee
+def begun(
+    folder: str | Path,  # of a stage, or of a run with several
+) -> bool:
+    "Whether a folder holds more than what was asked for: a part of a product, or something else."
+    records = ("config.json", "run.json")
+    return any(p.is_file() and p.name not in records and not p.name.startswith(".") for p in Path(folder).rglob("*"))
+
 
 # %% ../nbs/01_stage.ipynb #a417052a
 class Stage:
@@ -522,13 +532,19 @@ class Stage:
                 if attempt < 2 and isinstance(error, FileNotFoundError): continue
                 raise OSError(f"cannot write to {self.partial} ({error.strerror}); choose another out=") from error
 
-    def _prepare(self):
+    def _is_unstarted(self):
+        "Whether nothing of a run is in its folder but what was asked for."
+        if begun(self.partial) or not (self.partial/"config.json").is_file(): return False
+        record = read_config(self.partial)
+        return record.get("stage") == self.name and "environment" not in record
+
+    def _prepare(self, alone):
         "With the folder locked: go on in it, or begin."
         if self.partial != self._target and self._is_finished(self._target):  # by another process, at this moment
             self.complete = True
             if _is_empty(self.partial): shutil.rmtree(self.partial, ignore_errors=True)
             return
-        self.resumed = self._holds(self.partial)
+        self.resumed = not (alone and self._is_unstarted()) and self._holds(self.partial)
         if not self.resumed: write_json(self.partial/"config.json", {"stage": self.name, "config": self.config})
         elif self._is_finished(self.partial): self._publish()  # its last step was missing
 

@@ -569,8 +569,9 @@ def _sizes(state):
 def _read_teacher(folder, classes):
     config = read_product(folder, "teacher")["config"]
     if config.get("classes") != classes:
-        raise ValueError(f"the teacher in {folder} knows the classes {config.get('classes')}, the test set has {classes}: "
-                         "train a teacher with minimax_teacher on these classes, in this order")
+        raise ValueError(
+            f"the teacher in {folder} knows the classes {config.get('classes')}, the test set has {classes}: "
+            "train a teacher with minimax_teacher on these classes, in this order")
     remedy = f"delete {folder} and run minimax_teacher again"
     state = read_tensors(Path(folder) / "model.safetensors", remedy)
     try:
