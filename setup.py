@@ -45,7 +45,7 @@ setup(
     python_requires='>=' + cfg['min_python'],
     packages=find_packages(include=[cfg['lib_path'], cfg['lib_path'] + '.*']),
     include_package_data=False,  # package_data below says what belongs to it
-    package_data={cfg['lib_name']: ['digits_backbone/**', 'classes/*.txt', 'published.csv', 'py.typed']},
+    package_data={cfg['lib_name']: ['digits_backbone/**', 'classes/*.txt', 'help/*.txt', 'published.csv', 'py.typed']},
     install_requires=cfg['requirements'].split(),
     extras_require=extras(),
     entry_points={

@@ -10,6 +10,7 @@ from types import ModuleType
 
 _ROOMS = {
     "distill": "distill",
+    "plan": "distill",
     "load_dataset": "benchmarks",
     "load_backbone": "backbone",
     "encode_latents": "latents",

@@ -242,7 +242,8 @@ def save_pipeline(
     load_adapter(tuned, state)
     out = Path(out)
     if not out.exists(): return tuned.save(out)
-    if not _is_saved(tuned, out): raise FileExistsError(f"{out} holds something else; choose another out=, or remove it")
+    if not _is_saved(tuned, out):
+        raise FileExistsError(f"{out} holds something else; choose another out=, or remove it")
     return out
 
 

@@ -27,9 +27,10 @@ from torch import nn
 
 from .device import resolve_device
 from .stage import state_digest, sync
+from .console import markdown_table
 from .labels import class_list
 from minimax_diffusion.checkpoints import (
-    from_original, misfits, read_checkpoint, to_original, write_checkpoint,
+    MOST_PATCHES, from_original, misfits, read_checkpoint, to_original, write_checkpoint,
 )
 
 # %% ../nbs/12_backbone.ipynb #cf645bc1
@@ -295,6 +296,25 @@ class Backbone:
         "Side of its images, pixels."
         return self.latent_shape[1] * 2 ** (len(self.vae.config.block_out_channels) - 1)
 
+    def __repr__(self):
+        c = self.transformer.config
+        width = c.num_attention_heads * c.attention_head_dim
+        shape = "x".join(map(str, self.latent_shape))
+        lines = [f"Backbone({self.source or 'unnamed'}, on {self.device}, {str(self.transformer.dtype)[6:]})"]
+        lines.append(f"transformer: {_millions(self.transformer)} M parameters, {c.num_layers} blocks of width {width}")
+        if self.vae is not None:
+            lines.append(f"VAE: {_millions(self.vae)} M parameters, {self.image_size} px to latents {shape}")
+        if self.decoder is not None: lines.append(f"decoder: another VAE, {_millions(self.decoder)} M parameters")
+        names = list(self.id2label.values())
+        more = ", ..." if len(names) > 5 else ""
+        some = ", ".join(map(str, names[:5]))
+        lines.append(f"labels: {c.num_embeds_ada_norm}, {len(names)} with names: {some}{more}")
+        return "\n  ".join(lines)
+
+    def _repr_markdown_(self):
+        rows = [line.strip().split(": ", 1) for line in repr(self).split("\n")[1:]]
+        return f"`{repr(self).partition(chr(10))[0]}`\n\n{markdown_table(['part', 'size'], rows)}"
+
     def to(
         self,
         *args,  # of `torch.nn.Module.to`
@@ -304,6 +324,11 @@ class Backbone:
         for module in (self.transformer, self.vae, self.decoder):
             if module is not None: module.to(*args, **kwargs)
         return self
+
+
+def _millions(network):
+    "Its parameters, in millions."
+    return f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f}"
 
 # %% ../nbs/12_backbone.ipynb #0fea9d86
 def _scale_shift(vae):
@@ -482,7 +507,6 @@ _ORIGINAL = dict(  # settings of diffusers' class -> what the original DiT has
 )
 _SIZES = ("num_attention_heads", "attention_head_dim", "in_channels", "out_channels", "num_layers", "sample_size",
           "patch_size", "num_embeds_ada_norm")
-_MOST_PATCHES = 256  # along an edge: a photograph of 4,096 px
 
 
 def _check_transformer(config, shapes):
@@ -498,8 +522,8 @@ def _check_transformer(config, shapes):
     if wrong := {name: value for name, value in sizes.items() if type(value) is not int or value < 1}:
         raise ValueError(f"its transformer's configuration must give sizes, got {wrong}")
     patches = config["sample_size"] // config["patch_size"]
-    if not 1 <= patches <= _MOST_PATCHES:
-        raise ValueError(f"its transformer has {patches} patches along an edge; 1 to {_MOST_PATCHES} are possible")
+    if not 1 <= patches <= MOST_PATCHES:
+        raise ValueError(f"its transformer has {patches} patches along an edge; 1 to {MOST_PATCHES} are possible")
     if shapes: _check_sizes(config, shapes)
 
 
@@ -622,6 +646,14 @@ _DAMAGE = (  # of diffusers and safetensors, for files that are not what they sh
 )
 
 
+def _not_loaded(source, where, error):
+    "What to do where a backbone does not load: a Hub id cannot be reached, or files are damaged."
+    first, *_ = str(error).splitlines() or [type(error).__name__]
+    if isinstance(where, Path): return ValueError(f"the backbone {source} cannot be loaded: {first}")
+    remedy = "check the name and the network, or give a folder that holds it: backbone='path/of/the/pipeline'"
+    return ValueError(f"the backbone {source} cannot be reached on the Hugging Face Hub; {remedy}")
+
+
 def load_backbone(
     source: str | Path = "digits",  # "digits", a pipeline folder, a Hub id, or a .pt file (original or reference)
     device: str | torch.device | None = None,  # None: CUDA where there is one, else CPU
@@ -636,9 +668,7 @@ def load_backbone(
         found = _from_file(where, weights) if checkpoint else _from_pipeline(where)
         transformer, scheduler, id2label = found
         encoder, decoder = _vaes(vae, where)
-    except _DAMAGE as error:
-        first, *_ = str(error).splitlines() or [type(error).__name__]
-        raise ValueError(f"the backbone {source} cannot be loaded: {first}") from error
+    except _DAMAGE as error: raise _not_loaded(source, where, error) from error
     _check_fit(transformer, (encoder, decoder))
     backbone = Backbone(transformer, encoder, scheduler, id2label, decoder, str(source)).to(device, dtype)
     for module in (backbone.transformer, backbone.vae, backbone.decoder):

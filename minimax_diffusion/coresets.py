@@ -11,6 +11,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from .report import method_color
+
 # %% ../nbs/36_coresets.ipynb #46d3ab84
 def _class_rows(
     targets,  # N class indices
@@ -210,7 +212,7 @@ def plot_coresets(
     choices: dict,  # {title: row numbers in order of choice}, one panel each
     numbers: bool = True,  # write the order of choice beside each point
 ):  # a matplotlib `Figure`
-    "Draw what each choice picks, in two dimensions (principal components beyond two)."
+    "Draw what each choice picks, in its method's colour, in two dimensions (principal components beyond two)."
     from matplotlib.figure import Figure
     from sklearn.decomposition import PCA
     x = torch.as_tensor(features).flatten(1).double().cpu().numpy()
@@ -219,7 +221,7 @@ def plot_coresets(
     axes = figure.subplots(1, len(choices), squeeze=False)[0]
     for ax, (title, rows) in zip(axes, choices.items(), strict=True):
         ax.scatter(*x.T, s=9, color="0.75", linewidth=0)
-        ax.scatter(*x[rows].T, s=42, color="tab:red", edgecolor="white", linewidth=0.7)
+        ax.scatter(*x[rows].T, s=42, color=method_color(title), edgecolor="0.2", linewidth=0.7)
         ax.plot(*x.mean(0), "k+", markersize=13, markeredgewidth=1.8)
         if numbers:
             for i, row in enumerate(rows.tolist(), 1):

@@ -9,7 +9,7 @@ __all__ = ['PRECISIONS', 'OUT_OF_MEMORY', 'resolve_device', 'send', 'default_pre
 # %% ../nbs/00_device.ipynb #480746a9
 import gc
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -130,15 +130,26 @@ def in_batches(
 def torch_defaults():
     "Within this block, or in the function it decorates: float32 tensors on the CPU, and gradients recorded."
     dtype = torch.get_default_dtype()
+    on_cpu = torch.get_default_device().type == "cpu"  # a device context slows every call into torch
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
+        place = nullcontext() if on_cpu else torch.device("cpu")
+        with place, torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         torch.set_default_dtype(dtype)
 
 # %% ../nbs/00_device.ipynb #67bac8bd
 _STATES = (PartialState, AcceleratorState, GradientState)  # what Accelerate keeps in a process
+_LAUNCH = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # how a launch tells a process its place
+
+
+@contextmanager
+def _alone():
+    "Within this block a process of a launch does not look for the others."
+    hidden = {name: os.environ.pop(name) for name in _LAUNCH if name in os.environ}
+    try: yield
+    finally: os.environ.update(hidden)
 
 
 @contextmanager
@@ -158,7 +169,7 @@ def _start_trackers(accelerator, log_with, folder, settings, device):
     "An accelerator that logs; `ValueError` where the tracker is not installed."
     if accelerator is None:
         cpu = torch.device(device).type == "cpu" and not PartialState._shared_state
-        accelerator = Accelerator(log_with=log_with, project_dir=str(folder), cpu=cpu)
+        with _alone(): accelerator = Accelerator(log_with=log_with, project_dir=str(folder), cpu=cpu)
     else: accelerator.log_with = filter_trackers([log_with], accelerator.logging_dir or str(folder))
     if not accelerator.log_with:
         raise ValueError(f"the tracker log_with={log_with} is not installed: pip install {log_with}")
@@ -166,7 +177,7 @@ def _start_trackers(accelerator, log_with, folder, settings, device):
     accelerator.init_trackers("minimax_diffusion", config=simple)
     return accelerator
 
-
+# %% ../nbs/00_device.ipynb #c0bcadff
 @contextmanager
 def tracked(
     log_with,  # a tracker of Accelerate: its name, such as tensorboard, or an object; None: nobody is told
@@ -175,8 +186,9 @@ def tracked(
     device: str | torch.device,  # where the work is done
     accelerator: Accelerator | None = None,  # the caller's; None: one of our own
 ):  # a function of {name: number} and a step
-    "Within this block numbers are logged; afterwards Accelerate's state is what it was before."
-    if log_with is None:
+    "Within this block the first process of a launch logs numbers; Accelerate's state is put back afterwards."
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if log_with is None or launched and os.environ.get("RANK", "0") != "0":
         yield lambda values, step: None
         return
     with _accelerate_forgets(accelerator):

@@ -8,10 +8,14 @@ __all__ = ['NoiseSchedule', 'noise_schedule', 'add_noise', 'predict_z0', 'model_
 
 # %% ../nbs/11_diffusion.ipynb #546fdb88
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from diffusers import SchedulerMixin
+
+from .console import markdown_table
 
 # %% ../nbs/11_diffusion.ipynb #3bd8edb8
 @dataclass(frozen=True)
@@ -20,6 +24,17 @@ class NoiseSchedule:
     betas: torch.Tensor  # variance added at step t
     alpha_bar: torch.Tensor  # what is left of the signal's variance after step t
     alpha_bar_previous: torch.Tensor  # the same one step earlier; 1 at t = 0
+
+    def __repr__(self):
+        return (f"NoiseSchedule({len(self.betas)} steps, betas {self.betas[0]:.2g} to {self.betas[-1]:.2g}, "
+                f"{self.alpha_bar[-1]:.2g} of the signal's variance left)")
+
+    def _repr_markdown_(self):
+        last = len(self.betas) - 1
+        steps = sorted({last * part // 4 for part in range(5)})
+        rows = [[t, *(table[t].item() for table in (self.betas, self.alpha_bar, 1 - self.alpha_bar))] for t in steps]
+        head = ["step", "beta", "signal's variance", "noise's variance"]
+        return f"`{self!r}`\n\n{markdown_table(head, rows)}"
 
     @property
     def posterior_log_variance(self) -> torch.Tensor:
@@ -58,7 +73,7 @@ class NoiseSchedule:
 
 # %% ../nbs/11_diffusion.ipynb #096172b6
 def noise_schedule(
-    scheduler,  # a diffusers scheduler; its configuration names the betas
+    scheduler: SchedulerMixin,  # of diffusers; its configuration names the betas
 ) -> NoiseSchedule:  # tables on the CPU
     "The noise schedule behind a diffusers scheduler, in double precision."
     c = scheduler.config
@@ -175,12 +190,12 @@ class DiffusionTerms:
 
 # %% ../nbs/11_diffusion.ipynb #d1ff0002
 def training_loss(
-    transformer,  # called as transformer(zt, timesteps, labels, ...)
+    transformer: Callable,  # called as transformer(zt, timesteps, labels, ...)
     z0: torch.Tensor,  # clean latents (N, C, H, W)
     timesteps: torch.Tensor,  # (N,) int, 0 to T - 1
     labels: torch.Tensor,  # (N,) the backbone's labels
     noise: torch.Tensor,  # standard normal (N, C, H, W)
-    scheduler,  # a diffusers scheduler, or a NoiseSchedule
+    scheduler: SchedulerMixin | NoiseSchedule,  # of the noise
     **kwargs,  # more for the transformer, such as drop=
 ) -> DiffusionTerms:
     "Squared error plus variational bound of a model with learned variance (Nichol & Dhariwal 2021)."

@@ -6,38 +6,44 @@
 __all__ = ['JUDGING', 'OWN_IMAGES', 'METHODS', 'SHOWN', 'PAGE', 'NO_METRICS', 'PICTURES', 'PUBLISHED', 'GIVEN', 'Distillation',
            'request', 'Method', 'choose', 'draw', 'optimize', 'lead', 'distill', 'default_folder', 'open_split',
            'check_images', 'identity', 'RunRecord', 'Run', 'banner', 'tuned', 'draw_set', 'nested_sizes', 'make_sets',
-           'save_merged', 'judge_sets', 'plot_run', 'plot_clouds', 'plot_neighbours', 'write_page', 'minimax_distill']
+           'save_merged', 'judge_sets', 'plot_run', 'plot_clouds', 'plot_neighbours', 'write_page', 'PlannedStage',
+           'Plan', 'plan', 'minimax_distill']
 
 # %% ../nbs/40_distill.ipynb #3d3f9f76
 import json
+import math
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from .device import precision, resolve_device
 from .stage import config_difference, read_config, write_atomic, write_json
-from .console import comma_list, comma_numbers, comma_pairs, options, script
-from .images import ImageDataset, dataset_digest, describe, image_folder, subset, to_tensors
+from .console import comma_list, comma_numbers, comma_pairs, markdown_table, options, script
+from minimax_diffusion.images import (
+    ImageDataset, ImageError, check_on_error, dataset_digest, describe, image_folder, subset, to_tensors,
+)
 from .labels import with_labels
 from .benchmarks import get_benchmark, load_dataset
 from .backbone import load_backbone
 from .adapter import phase_adapters, save_pipeline
 from .latents import encode_latents
-from .finetune import PARTS, FineTuning, ema_decay_for, finetune
+from .finetune import PARTS, FineTuning, MinimaxTrainer, ema_decay_for, finetune
 from .phases import finetune_phases
 from .sample import Sampling, sample
 from .guidance import Modes, class_points
-from .protocols import Protocol, get_protocol, protocol_for
-from .training import native_size
+from .protocols import Protocol, get_protocol, protocol_for, settled
+from .training import Training, fresh_network, load_pixels, load_teacher, native_size
 from minimax_diffusion.report import (
     FULL, Report, about_spread, load_report, measures_table, plot_accuracy, plot_sizes, published, published_table,
     seconds_table,
 )
-from .evaluate import check_request, evaluate
+from .evaluate import check_request, evaluate, full_protocol
 from .coresets import coreset, nested_choice
 from .distribution_matching import MatchingSettings, match
 from .metrics import classwise, nearest_real, plot_embedding, plot_nearest
@@ -73,6 +79,7 @@ class Distillation:
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown: raise ValueError(f"unknown method {unknown[0]!r}; choose from {', '.join(METHODS)}")
         if not self.methods: raise ValueError(f"methods is empty; name at least one of {', '.join(METHODS)}")
+        check_on_error(self.on_error)
         if not self.ipc: raise ValueError("ipc is an empty list; name at least one number of images per class")
         if min(self.ipc) < 1: raise ValueError(f"ipc must be at least 1, got {min(self.ipc)}")
         for name in ("sets", "repeats", "phase_size"):
@@ -264,6 +271,7 @@ def check_images(
     protocol = request.protocol or protocol_for(native_size(test))[1]
     sizes = list(request.ipc)
     check_request(protocol, request.repeats, sizes, len(train.classes), request.teacher, request.sets)
+    if protocol.temperature: load_teacher(request.teacher, test.classes)
     return protocol
 
 # %% ../nbs/40_distill.ipynb #1443acc0
@@ -274,9 +282,18 @@ def identity(
 ) -> dict:  # as JSON has it
     "What must be the same for a run to be continued."
     settings = asdict(request)
-    del settings["root"]  # the same images may have moved
+    for name in ("root", "on_error"): del settings[name]  # the images themselves count
     images = {"training images": dataset_digest(train), "test images": dataset_digest(test)}
     return json.loads(json.dumps({**settings, **images}, default=str))
+
+
+def _flat(config, before=""):
+    "The settings of all stages in one dictionary: finetuning.lr, ..."
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, dict): flat |= _flat(value, f"{before}{name}.")
+        else: flat[before + name] = value
+    return flat
 
 
 class RunRecord:
@@ -293,9 +310,10 @@ class RunRecord:
     def _read(self):
         "Seconds by stage of the run that is in the folder; an error where that is another run."
         file = self.out/"run.json"
+        if self.out.is_file(): raise FileExistsError(f"{self.out} is a file; choose another out=")
         if not file.is_file(): return {}
         there = json.loads(file.read_text(encoding="utf-8"))
-        if difference := config_difference(there["config"], self.config):
+        if difference := config_difference(_flat(there["config"]), _flat(self.config)):
             raise FileExistsError(
                 f"{self.out} holds another run: {difference}. Choose another out=, or delete {self.out} to start over")
         return there["seconds"]
@@ -361,10 +379,22 @@ class Run:
     def encode(self):
         "The latents of all training images, once."
         request = self.request
-        with self.record.timed("encode"):
-            self.latents = encode_latents(
-                self.train, self.model, self.out/"latents", new_labels=request.new_labels,
-                mixed_precision=request.mixed_precision, progress=self.progress)
+        out = self.out/"latents"
+        how = dict(new_labels=request.new_labels, mixed_precision=request.mixed_precision, progress=self.progress)
+        try:
+            with self.record.timed("encode"): self.latents = encode_latents(self.train, self.model, out, **how)
+        except ImageError:
+            _forget(self.out)
+            raise
+
+
+def _forget(out):
+    "Take away a run that has not encoded anything, so that the remedy for a damaged image can begin in its folder."
+    partial = out/"latents.partial"
+    if any(partial.glob("*.safetensors")): return
+    shutil.rmtree(partial, ignore_errors=True)
+    (out/"run.json").unlink(missing_ok=True)
+    if out.is_dir() and not any(out.iterdir()): out.rmdir()
 
 # %% ../nbs/40_distill.ipynb #b3a5b8b9
 def banner(
@@ -593,6 +623,9 @@ PAGE = """# {dataset}: {sizes} images per class
 
 ![Images, parts of the training loss, and accuracy](report.png)
 
+Of the loss's parts, representativeness rises at first: it looks at the worst match among the remembered real images,
+and the memory fills. That is no sign of harm; the measures below compare the sets.
+
 ## Accuracy
 
 Test accuracy in % after the last epoch.
@@ -720,8 +753,178 @@ def write_page(
     write_atomic(run.out/"report.md", lambda path: path.write_text(text, encoding="utf-8"))
     write_json(run.out/"report.json", record)
 
+# %% ../nbs/40_distill.ipynb #f20c6b45
+@dataclass(frozen=True)
+class PlannedStage:
+    "One line of a plan."
+    stage: str  # its name
+    work: str  # in words
+    reads: float  # bytes
+    writes: float  # bytes
+    seconds: float  # on this device
+
+
+@dataclass(frozen=True)
+class Plan:
+    "What a run will do and how long it will take."
+    stages: tuple  # of PlannedStage
+    device: str  # where the steps were timed
+
+    @property
+    def seconds(self) -> float:
+        return sum(stage.seconds for stage in self.stages)
+
+    def __str__(self):
+        rows = [[s.stage, s.work, _size(s.reads), _size(s.writes), _duration(s.seconds)] for s in self.stages]
+        rows.append(["all", f"on {self.device}", None, None, _duration(self.seconds)])
+        return markdown_table(["stage", "work", "reads", "writes", "about"], rows)
+
+    def _repr_markdown_(self): return str(self)
+
+
+def _size(count):
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
+def _duration(seconds):
+    if seconds < 120: return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _timed(function, *args, **kwargs):
+    "Seconds that a call takes, and what it returns."
+    start = time.perf_counter()
+    result = function(*args, **kwargs)
+    if torch.cuda.is_available(): torch.cuda.synchronize()
+    return time.perf_counter() - start, result
+
+# %% ../nbs/40_distill.ipynb #01ed82d0
+def _bytes(dataset):
+    "Size of a dataset's images, in memory or in files."
+    if isinstance(dataset.images, torch.Tensor): return dataset.images.nbytes
+    return sum(Path(path).stat().st_size for path in dataset.images)
+
+
+def _plan_encode(run, folder):
+    "Encode a few images twice; the latents of the second time, and the line of the plan."
+    few = subset(run.train, _in_turn(run.train.targets)[:max(64, run.request.finetuning.batch_size)])
+    how = dict(new_labels=run.request.new_labels, mixed_precision=run.request.mixed_precision, progress=False)
+    encode_latents(few, run.model, folder/"first", **how)
+    seconds, latents = _timed(encode_latents, few, run.model, folder/"latents", **how)
+    whole = latents.nbytes * len(run.train) / len(few)
+    images = len(run.train)
+    work = f"{images:,} images" + (" and their mirror images" if run.train.mirror else "")
+    return latents, PlannedStage("encode", work, _bytes(run.train), whole, seconds * images / len(few))
+
+
+def _plan_finetune(run, latents, size):
+    "A few steps of the fine-tuning."
+    request = run.request
+    settings = request.finetuning
+    adapters = sum(name in request.methods for name in ("minimax", "none"))
+    phases = math.ceil(len(run.train.classes) / request.phase_size)
+    steps = settings.steps(len(run.train)) * (phases if settings.max_steps else 1)
+    how = dict(compile=run.compile, distributed=False)
+    trainer = MinimaxTrainer(latents, run.model, replace(settings, max_steps=steps), **how)
+    for _ in range(3): trainer.step()
+    seconds, _ = _timed(lambda: [trainer.step().sum().item() for _ in range(10)])
+    trained = sum(p.nbytes for p in trainer.parameters.values())
+    work = f"{adapters} x {steps:,} steps of {settings.batch_size} images"
+    return PlannedStage("fine-tune", work, size, 2 * adapters * phases * trained, adapters * steps * seconds / 10)
+
+# %% ../nbs/40_distill.ipynb #ef66b595
+def _plan_sample(run, latents, folder):
+    "Draw about a batch with two numbers of steps."
+    request = run.request
+    drawn = [name for name in request.methods if name in ("dit", "none", "minimax")]
+    classes = dict(zip(run.train.classes, latents.label_ids))
+    ipc = max(1, min(max(request.ipc), 64 // len(classes)))
+    classes = dict(list(classes.items())[:64])
+    seconds = {}
+    for turn, steps in enumerate((2, 2, 6)):  # the first is not used
+        settings = replace(request.sampling, num_inference_steps=steps)
+        how = dict(mixed_precision=request.mixed_precision, compile=run.compile, progress=False)
+        out = folder/f"set-{turn}"
+        seconds[steps], _ = _timed(sample, run.model, None, out, ipc, classes, settings, **how)
+    images = ipc * len(classes)
+    step = max(0.0, (seconds[6] - seconds[2]) / 4 / images)
+    rest = max(0.0, seconds[2] / images - 2 * step)
+    total = max(request.ipc) * len(run.train.classes)
+    sets = request.sets * len(drawn)
+    steps = request.sampling.num_inference_steps
+    size = sum(file.stat().st_size for file in (folder/"set-2").rglob("*.png")) / images
+    work = f"{sets} sets of {total:,} images, {steps} steps each"
+    return PlannedStage("sample", work, 0, sets * total * size, sets * total * (steps * step + rest))
+
+# %% ../nbs/40_distill.ipynb #d9005e11
+def _plan_judge(run):
+    "An epoch of every network, on few images."
+    request, protocol = run.request, run.protocol
+    classes = len(run.train.classes)
+    workers = torch.get_num_threads() if run.device.type == "cpu" else 1
+    few = subset(run.train, _in_turn(run.train.targets)[:16 if run.device.type == "cpu" else 256])
+    pixels = load_pixels(few, protocol.image_size)
+    teacher = load_teacher(request.teacher, run.test.classes) if protocol.temperature else None
+    tests = protocol.evaluations * len(run.test) / 3
+    seen = {ipc: settled(protocol, ipc * classes, classes).epochs * ipc * classes + tests for ipc in request.ipc}
+    trained = request.sets * request.repeats * len(request.methods)
+    seconds, count = 0.0, 0
+    for network in protocol.networks:
+        images = trained * sum(seen.values())
+        if request.whole:
+            total = len(run.train)
+            images += settled(full_protocol(protocol, total, classes), total, classes).epochs * total + tests
+        seconds += images * _training_speed(network, pixels, run, teacher)
+        count += trained * len(request.ipc) + request.whole
+    work = f"{count} networks ({', '.join(protocol.networks)}), {workers} at a time"
+    return PlannedStage("evaluate", work, _bytes(run.test), 0, seconds / workers)
+
+
+def _training_speed(network, pixels, run, teacher):
+    "Seconds that an image takes in training, with one thread on a CPU."
+    few = len(pixels[1])
+    protocol = replace(settled(run.protocol, few, len(run.train.classes)), batch_size=few)
+    threads = torch.get_num_threads()
+    if run.device.type == "cpu": torch.set_num_threads(1)
+    try:
+        model = fresh_network(network, len(run.train.classes), protocol, 0)
+        training = Training(model, *pixels, protocol, 3, run.train.mirror, teacher, device=run.device)
+        training.epoch().item()
+        seconds, _ = _timed(lambda: [training.epoch().item() for _ in range(2)])
+        return seconds / 2 / few
+    finally: torch.set_num_threads(threads)
+
+# %% ../nbs/40_distill.ipynb #e957fa4f
+@options(Distillation, FineTuning, Sampling, but="dataset finetuning sampling matching protocol")
+def plan(
+    dataset: str = "digits",  # name of a benchmark, folder, or hub:owner/name
+    protocol: str | Protocol | None = None,  # how networks are trained; None: the benchmark's
+    networks: tuple | None = None,  # names of the networks that judge; None: the protocol's
+    evaluation_epochs: int | None = None,  # of their training; None: the protocol's
+    evaluation_size: int | None = None,  # side of their images, pixels; None: the protocol's
+    device: str | None = None,  # cuda or cpu; None: CUDA where there is one
+    compile: bool = False,  # compile the transformer
+    **settings,
+) -> Plan:  # shows as a table
+    "What distill would do with these arguments, and about how long it would take here; nothing is written."
+    judging = dict(networks=networks, evaluation_epochs=evaluation_epochs, evaluation_size=evaluation_size)
+    asked = request(dataset, device, protocol, **judging, **settings)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        run = Run(asked, folder/"run", device, compile, progress=False)
+        run.load()
+        latents, encode = _plan_encode(run, folder)
+        stages = [encode]
+        if {"minimax", "none"} & set(asked.methods): stages.append(_plan_finetune(run, latents, encode.writes))
+        if {"dit", "minimax", "none"} & set(asked.methods): stages.append(_plan_sample(run, latents, folder))
+        stages.append(_plan_judge(run))
+    return Plan(tuple(stages), str(run.device))
+
 # %% ../nbs/40_distill.ipynb #b26cd239
 GIVEN = "dataset classes label_ids methods ipc finetuning sampling matching protocol"  # not as their records have them
+
+
+_make_plan = plan  # the command has an option of that name
 
 
 @script
@@ -740,14 +943,16 @@ def minimax_distill(
     device: str = None,  # cuda or cpu; default: CUDA where there is one
     compile: bool = False,  # compile the transformer: slower at first, then faster
     download: bool = False,  # fetch the images into root where a public archive has them
-    progress: bool = True,  # show progress bars
+    plan: bool = False,  # say what the run would do and about how long it would take, and stop
+    progress: bool = True,  # say what is done, and show progress bars
     **settings,
 ):
     "Distill a dataset, and report how well networks learn from it beside other ways to choose as many images."
     lists = dict(ipc=comma_numbers(ipc), methods=comma_list(methods), classes=comma_list(classes))
-    report = distill(
-        dataset, out, protocol, comma_list(networks), evaluation_epochs, evaluation_size, device, compile, download,
-        progress, label_ids=comma_pairs(label_ids), **lists, **settings)
+    lists |= dict(label_ids=comma_pairs(label_ids), networks=comma_list(networks))
+    how = dict(evaluation_epochs=evaluation_epochs, evaluation_size=evaluation_size, device=device, compile=compile)
+    if plan: return print(_make_plan(dataset, protocol, **how, **lists, **settings))
+    report = distill(dataset, out, protocol, download=download, progress=progress, **how, **lists, **settings)
     folder = Path(out or default_folder(dataset))
     print(report.table("last"))
     if (folder/"distilled").is_dir(): print(f"The images are in {folder/'distilled'}.")

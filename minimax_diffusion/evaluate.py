@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from .device import resolve_device, torch_defaults, tracked
 from minimax_diffusion.stage import (
-    Checkpoint, Stage, read_config, share, state_digest, verify, write_json,
+    Checkpoint, Stage, read_config, read_json, share, state_digest, verify, write_json,
 )
 from .console import comma_list, comma_numbers, options, script
 from .images import ImageDataset, dataset_digest, per_class, subset
@@ -283,6 +283,7 @@ class _Exam:
         return self.settled(job).epochs * self.size(job)
 
     def seed(self, job):
+        "Of a run's weights, order and augmentation."
         return self.config["seed"] + job.set * self.config["repeats"] + job.repeat
 
 # %% ../nbs/35_evaluate.ipynb #64b2bbef
@@ -322,6 +323,7 @@ class _Runs:
         self.finished = 0  # by this process
 
     def file(self, number):
+        "Where a run's record stands when it is done."
         return self.folder / f"{number}.json"
 
     def missing(self):
@@ -329,7 +331,8 @@ class _Runs:
         return [n for n in range(len(self.exam.jobs)) if not self.file(n).is_file()]
 
     def records(self):
-        return [json.loads(self.file(n).read_text()) for n in range(len(self.exam.jobs))]
+        "Of all runs, in the order of the jobs."
+        return [read_json(self.file(n), "delete it and run the evaluation again") for n in range(len(self.exam.jobs))]
 
     def do(self, number, bar, log):
         "Do one, and say so."
@@ -366,7 +369,8 @@ def _do_all(runs, numbers, workers, log, shows):
 def _seconds_per_image(exam, network):
     "Time that an image takes in training: the second of two short epochs."
     job = next(job for job in exam.jobs if job.network == network)
-    enough = 16 if exam.device.type == "cpu" else 256
+    enough = 256
+    if exam.device.type == "cpu": enough = 16 if exam.protocol.image_size > 64 else 64
     few = min(enough, exam.size(job))
     training = _training(exam, job, replace(exam.settled(job), batch_size=few))
     training.images = training.images[:few]
@@ -594,7 +598,7 @@ def minimax_evaluate(
     teacher: str = None,  # for soft: folder of minimax_teacher, or a torchvision model for ImageNet-1K
     **settings,
 ):
-    "Train networks on distilled sets and test them on real images."
+    "Train networks on distilled sets and test them on real images; how, says the protocol where no option does."
     named = not Path(test).is_dir()
     if named and protocol is None: protocol = get_benchmark(test).settings.get("evaluate", {}).get("protocol")
     if full == "train" and named: full = load_dataset(test, root, "train")

@@ -12,9 +12,7 @@ import copy
 import math
 import os
 import shlex
-import signal
 import sys
-import threading
 import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +29,7 @@ from tqdm.auto import tqdm
 
 from .device import PRECISIONS, out_of_memory, precision, send, torch_defaults, tracked
 from .stage import Checkpoint, Stage, write_json
-from .console import change_settings, explain, script, takes_settings
+from .console import change_settings, explain, hold_signals, script, takes_settings
 from .labels import match_labels
 from .diffusion import DiffusionTerms, noise_schedule, training_loss
 from .backbone import Backbone, load_backbone
@@ -684,7 +682,7 @@ def _new_share(settings):
     share = 1 - decay ** steps
     if share < 0.5:
         warnings.warn(f"after {steps} steps with ema_decay={decay:g} only {share:.1%} of the averaged weights is new; "
-                      "train longer, pass ema_decay='auto', or sample with weights='last'", stacklevel=3)
+                      "train longer, pass ema_decay='auto', or sample with weights='last'", stacklevel=4)
     return share
 
 
@@ -702,23 +700,6 @@ def _announce(trainer, out, share):
     ]
     print("\n".join(lines), file=sys.stderr)
 
-# %% ../nbs/21_finetune.ipynb #df541c78
-@contextmanager
-def _interrupts_wait():
-    "Ctrl-C and SIGTERM are put into the list that this yields, and take effect at the end of the block."
-    came, before = [], {}
-    def _note(number, frame):
-        came.append(number)
-        if len(came) > 1: raise KeyboardInterrupt
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
-    for number in before: signal.signal(number, _note)
-    try: yield came
-    finally:
-        for number, handler in before.items(): signal.signal(number, handler)
-        if came: signal.raise_signal(came[0])
-
 # %% ../nbs/21_finetune.ipynb #3b022b7f
 def _train(trainer, stage, checkpoint_every, callback, log, progress):
     "Run the loop to its end, or until it is interrupted."
@@ -727,7 +708,7 @@ def _train(trainer, stage, checkpoint_every, callback, log, progress):
     if (state := checkpoint.load()) is not None: trainer.load_state_dict(state)
     hidden = not progress or trainer.rank > 0
     try:
-        with _interrupts_wait() as came:
+        with hold_signals() as came:
             for _ in tqdm(trainer.train(steps), "fine-tune", initial=trainer.at, total=steps, disable=hidden):
                 if trainer.looks: log(dict(zip(KEYS, trainer.history[-1].tolist())), trainer.at)
                 if callback is not None: callback(trainer)
@@ -749,7 +730,7 @@ def _keep(trainer, checkpoint):
     check_finite(trainer.adapter("last"))
     if trainer.rank == 0: checkpoint.save(trainer.state_dict())
 
-
+# %% ../nbs/21_finetune.ipynb #f35f4fc4
 @contextmanager
 def _advised(device, batch_size):
     "Too little memory is answered with what to do about it, in one line."

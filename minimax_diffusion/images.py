@@ -95,6 +95,10 @@ def _why(error):
     if isinstance(error, UnidentifiedImageError): return "no format that Pillow knows"
     return str(error).split("\n")[0][:150] or type(error).__name__
 
+# %% ../nbs/03_images.ipynb #fdee70ae
+def _unusable(name, why):
+    return ImageError(f"{name} cannot be read as an image ({why}); repair or remove it, or pass on_error='skip'")
+
 
 def read_image(
     path,  # an image file, or an open one
@@ -104,10 +108,9 @@ def read_image(
     try:
         with Image.open(path) as image: return to_rgb(image)
     except Exception as error:  # a decoder may fail in any way on a damaged file
-        reason = f"{name or path} cannot be read as an image ({_why(error)})"
-        raise ImageError(f"{reason}; repair or remove it, or pass on_error='skip'") from None
+        raise _unusable(name or path, _why(error)) from None
 
-
+# %% ../nbs/03_images.ipynb #b1396f18
 def image_to_tensor(
     image: Image.Image,  # mode "RGB"
 ) -> torch.Tensor:  # uint8 (3, H, W)
@@ -126,7 +129,7 @@ def _listed(names, most=8):
     if len(names) > most: shown[-1] += f" and {len(names) - most} more"
     return ", ".join(shown)
 
-
+# %% ../nbs/03_images.ipynb #5e2d2135
 class ImageDataset(Dataset):
     "Labelled images: `dataset[i]` is `(uint8 tensor (3, S, S), class index)`."
     def __init__(
@@ -186,7 +189,7 @@ class ImageDataset(Dataset):
         "Images of each class."
         return np.bincount(self.targets, minlength=len(self.classes)).tolist()
 
-
+# %% ../nbs/03_images.ipynb #472fbd24
 def _tile(dataset, i, side):
     "One image, small; grey where it cannot be read."
     try: image = dataset[i][0]
@@ -194,7 +197,7 @@ def _tile(dataset, i, side):
     return center_crop(Image.fromarray(image.permute(1, 2, 0).numpy()), side)
 
 
-def _mosaic(dataset, most=10, side=48):
+def _mosaic(dataset, most=10, side=32):
     "A PNG of the first images of the first classes."
     targets = np.array(dataset.targets)
     rows = min(most, len(dataset.classes))
@@ -252,6 +255,12 @@ def to_tensors(
     return torch.stack([dataset[i][0] for i in rows]), targets
 
 # %% ../nbs/03_images.ipynb #34f99de7
+def _size(path):
+    "Bytes of a file; `ImageError` for a link that leads nowhere."
+    try: return path.stat().st_size
+    except OSError as error: raise _unusable(path, error.strerror) from None
+
+
 def dataset_digest(
     dataset: ImageDataset,  # any dataset
 ) -> str:  # 64 hexadecimal digits
@@ -262,7 +271,7 @@ def dataset_digest(
         hasher.update(dataset.images.numpy().tobytes())
     else:
         paths = [Path(p) for p in dataset.images]
-        files = [(p.parent.name, p.name, p.stat().st_size) for p in paths]
+        files = [(p.parent.name, p.name, _size(p)) for p in paths]
         hasher.update(repr(files).encode())
     return hasher.hexdigest()
 
@@ -395,7 +404,7 @@ def _folders(root):
 
 def _class_folders(root): return list(_folders(root))
 
-
+# %% ../nbs/03_images.ipynb #0b376e47
 def _only_splits(names): return bool(names) and {n.lower() for n in names} <= _SPLIT_WORDS
 
 
@@ -472,7 +481,7 @@ def _sides(names):
     for i in order[:first_val]: sides[i] = "test"
     return sides
 
-
+# %% ../nbs/03_images.ipynb #be91ec33
 def split_names(
     names: list[str],  # file names of one class, within the class's folder
     split: str,  # "train", "val" or "test"
@@ -527,7 +536,7 @@ def _unreadable(path):
 
 def _short(error): return str(error).split("; repair or remove")[0]
 
-
+# %% ../nbs/03_images.ipynb #e2b2f7d6
 def _warn_of_skipped(skipped):
     "A warning with the first of the reasons why files were skipped."
     if not skipped: return
@@ -543,7 +552,7 @@ def _readable(samples):
     _warn_of_skipped(skipped)
     return [sample for sample, reason in zip(samples, reasons) if not reason], skipped
 
-
+# %% ../nbs/03_images.ipynb #2001fc7e
 def _chosen_folders(root, classes):
     "Class -> folder, of the classes asked for; a class with an unsafe name may lie in its safe folder."
     found = _folders(root)
@@ -580,7 +589,7 @@ def _gather(root, classes):
         left_out += others
     return list(folders), samples, left_out
 
-
+# %% ../nbs/03_images.ipynb #8772fa4f
 def _on_side(samples, split, rule):
     "The samples of a split, by a rule for file names or by their hash."
     if rule: return [s for s in samples if rule(s[0].name) == split]
@@ -608,7 +617,7 @@ def _full(dataset, gathered, split):
                      "split by file name, and needs a few images a class; add some, or make folders train/<class> "
                      "and test/<class> yourself")
 
-
+# %% ../nbs/03_images.ipynb #b6129fa7
 def image_folder(
     root: str | Path | list,  # folder holding one folder a class, or several such folders
     image_size: int = 256,  # side of the centre crop, pixels

@@ -324,6 +324,8 @@ def encode_latents(
     progress: bool = True,  # show a progress bar
 ) -> LatentCache | None:  # the finished cache; None while other parts are missing
     "Encode every image, and its mirror image where that keeps the class, once."
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if value < least: raise ValueError(f"{name} must be at least {least}, got {value}")
     label_ids, new = _labels(images, backbone, new_labels)
     mixed_precision = precision(mixed_precision, backbone.device)
     config = dict(
@@ -464,6 +466,7 @@ def minimax_encode(
     progress: bool = True,  # show progress bars
 ):
     "Encode a dataset's images to latents, once."
+    load_dataset(dataset, root, split, on_error=on_error)  # says what is wrong before a model is loaded
     model = load_backbone(backbone or get_benchmark(dataset).backbone, device)
     images = with_labels(load_dataset(dataset, root, split, model.image_size, on_error), label_ids)
     cache = encode_latents(

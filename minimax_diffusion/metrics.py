@@ -17,6 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from .console import markdown_table
+from .report import method_color
+
 # %% ../nbs/38_metrics.ipynb #ae8cd1d2
 def _features(
     *sets: Tensor,  # (n, ...) each
@@ -115,18 +118,6 @@ def expected_coverage(
     empty = math.prod((num_real - i) / (total - i) for i in range(1, k + 1))
     return 1 - empty
 
-# %% ../nbs/38_metrics.ipynb #99fa6cef
-def _markdown(
-    head: list,  # names of the columns, the first one of the row names
-    rows: dict,  # row name -> {column: number, or None for a dash}
-) -> str:  # a Markdown table, three digits
-    "Write a table."
-    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    for name, row in rows.items():
-        cells = ["–" if value is None else f"{value:.3f}" for value in row.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
 # %% ../nbs/38_metrics.ipynb #b9630cb2
 class MetricTable(dict):
     "{class: {metric: value}}, shown as a table in notebooks and reports."
@@ -145,12 +136,12 @@ class MetricTable(dict):
         "The table as Markdown, with the mean as its last row."
         mean = self.mean()
         rows = {**self, self.foot: mean} if self.foot else self
-        return _markdown([self.corner, *mean], rows)
+        return markdown_table([self.corner, *mean], [[name, *row.values()] for name, row in rows.items()])
 
     def _repr_markdown_(self): return self.markdown()
     def __repr__(self): return self.markdown()
 
-
+# %% ../nbs/38_metrics.ipynb #53b42c30
 class ScoreTable(MetricTable):
     "{method: {score: value}}, shown without a mean."
     corner = "method"
@@ -262,15 +253,15 @@ def plot_embedding(
     seed: int = 0,  # of t-SNE
     figure=None,  # a matplotlib figure or subfigure to draw into; None: a new one
 ):  # a matplotlib `Figure`
-    "The real set in grey, every other set in colour, one panel each on the same map."
+    "The real set in grey, every other set in its method's colour, one panel each on the same map."
     from matplotlib.figure import Figure
     (_, background), *others = embed_2d(sets, method, seed).items()
     panels = max(1, len(others))
     if figure is None: figure = Figure(figsize=(2.9 * panels, 3.1), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False, sharex=True, sharey=True)[0]
-    for i, (ax, (name, xy)) in enumerate(zip(axes, others, strict=False)):
+    for ax, (name, xy) in zip(axes, others, strict=False):
         ax.scatter(*background.T, s=8, color="0.75", linewidth=0)
-        ax.scatter(*xy.T, s=26, color=f"C{i}", edgecolor="white", linewidth=0.5)
+        ax.scatter(*xy.T, s=26, color=method_color(name), edgecolor="0.2", linewidth=0.5)
         ax.set(title=name, xticks=[], yticks=[])
     return figure
 
@@ -376,7 +367,7 @@ def hard_label_recovery(
     "DD-Ranking's HLR: how much of the real set's accuracy is not recovered."
     return real - distilled
 
-
+# %% ../nbs/38_metrics.ipynb #bea03976
 def improvement_over_random(
     distilled: float,  # accuracy after training on the distilled set, in its own protocol
     random: float,  # the same protocol with as many random real images
@@ -395,7 +386,7 @@ def label_robust_score(
     missing = _fraction(hlr, "hlr")
     return _score(weight * gained - (1 - weight) * missing)
 
-
+# %% ../nbs/38_metrics.ipynb #831ecfb8
 def augmentation_robust_score(
     ior_augmented: float,  # improvement over random with augmentation, a fraction
     ior_plain: float,  # improvement over random without augmentation, a fraction

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .stage import read_json
 from .console import markdown_table
 from .benchmarks import published_rows
 from .protocols import PROTOCOLS
@@ -101,47 +102,42 @@ class Report:
         which = which or self.headline
         return row[f"{which}_mean"], row[f"{which}_std"]
 
-    def cell(
-        self,
-        method: str,  # a row of the table
-        network: str,  # a column of the table
-        which: str | None = None,  # "best" or "last"; None: the protocol's headline
-        ipc: int | None = None,  # images per class; None: the most
-    ) -> str:
-        "That accuracy for a table; a single run has no deviation."
-        mean, std = self.accuracy(method, network, which, ipc)
-        if len(self.row(method, network, ipc)["runs"]) == 1: return f"{mean:.1f}"
-        return f"{mean:.1f} ± {std:.1f}"
-
     def table(
         self,
         which: str | None = None,  # "best" or "last"; None: the protocol's headline
     ) -> str:  # Markdown
         "Methods against networks, for every number of images per class."
-        rows = []
-        for ipc, method in itertools.product(self.ipcs, self.methods):
-            cells = [self.cell(method, network, which, ipc) for network in self.networks]
-            rows.append([method, ipc, *cells])
-        if self.full:
-            known = {network: self.cell(FULL, network, which) for network in self.full}
-            rows.append([FULL, "full", *[known.get(network) for network in self.networks]])
-        head = ["method", "IPC", *self.networks]
-        if len(self.ipcs) == 1:  # no column for what is the same everywhere
-            for row in (head, *rows): del row[1]
-        return markdown_table(head, rows)
+        return _accuracy_table(self, which)
 
     @property
     def noise(self) -> float:
         "Difference of two means, in points, that chance explains; nan where every figure is a single run."
-        errors = [_squared_error(row, self.headline) for row in self.rows]
-        known = [error for error in errors if error is not None]
-        if not known: return math.nan
-        return 2 * math.sqrt(2 * np.mean(known))
+        return _noise(self)
 
     def _repr_markdown_(self):
         return f"{self.table()}\n\n{about_spread(self)}"
 
     __repr__ = _repr_markdown_
+
+# %% ../nbs/34_report.ipynb #7ebf1c6e
+def _cell(report, method, network, which, ipc=None):
+    "An accuracy for a table; a single run has no deviation."
+    mean, std = report.accuracy(method, network, which, ipc)
+    if len(report.row(method, network, ipc)["runs"]) == 1: return f"{mean:.1f}"
+    return f"{mean:.1f} ± {std:.1f}"
+
+def _accuracy_table(report, which):
+    rows = []
+    for ipc, method in itertools.product(report.ipcs, report.methods):
+        cells = [_cell(report, method, network, which, ipc) for network in report.networks]
+        rows.append([method, ipc, *cells])
+    if report.full:
+        known = {network: _cell(report, FULL, network, which) for network in report.full}
+        rows.append([FULL, "full", *[known.get(network) for network in report.networks]])
+    head = ["method", "IPC", *report.networks]
+    if len(report.ipcs) == 1:  # no column for what is the same everywhere
+        for row in (head, *rows): del row[1]
+    return markdown_table(head, rows)
 
 # %% ../nbs/34_report.ipynb #e0bd4f10
 def _squared_error(row, which):
@@ -152,6 +148,13 @@ def _squared_error(row, which):
     if runs > 1: return row[f"{which}_std"]**2 / (runs - 1)
     return None
 
+def _noise(report):
+    errors = [_squared_error(row, report.headline) for row in report.rows]
+    known = [error for error in errors if error is not None]
+    if not known: return math.nan
+    return 2 * math.sqrt(2 * np.mean(known))
+
+# %% ../nbs/34_report.ipynb #6f819c0e
 def about_spread(
     report: Report,  # an evaluation
 ) -> str:
@@ -341,17 +344,24 @@ def _named_width(record, network):
     width = record.get("settings", {}).get("widths", {}).get(network)
     return f"{network} ({width} channels)" if width else network
 
+def _how_many(report):
+    "The images that were learned from."
+    if report.ipcs != [None]: return ", ".join(str(ipc) for ipc in report.ipcs) + " images per class"
+    images = report.record.get("images", {})
+    each = [f"{method} {number}" for method, number in images.items()]
+    return f"All images of every method ({', '.join(each)})"
+
 def _about(report):
     "What was done, in two sentences."
     record = report.record
-    ipc = ", ".join("all" if ipc is None else str(ipc) for ipc in report.ipcs)
     networks = ", ".join(_named_width(record, network) for network in report.networks)
     runs = "1 run" if record["repeats"] == 1 else f"{record['repeats']} repeats"
     size = record["settings"]["image_size"]
     how = f"protocol `{record['protocol']}` at {size} pixels on {record['device']}"
     when = f"{runs} from seed {record['seed']}"
-    return f"{ipc} images per class, {how}, {when}. Networks: {networks}. Test accuracy in %."
+    return f"{_how_many(report)}, {how}, {when}. Networks: {networks}. Test accuracy in %."
 
+# %% ../nbs/34_report.ipynb #934e6dcc
 def report_markdown(
     report: Report,  # an evaluation
 ) -> str:  # Markdown
@@ -378,4 +388,12 @@ def load_report(
     path = Path(path)
     if path.is_dir(): path = path / "report.json"
     if not path.is_file(): raise FileNotFoundError(f"no report at {path}: run minimax_evaluate first")
-    return Report(json.loads(path.read_text(encoding="utf-8")))
+    remedy = "delete its folder and run minimax_evaluate again"
+    record = read_json(path, remedy)
+    try:
+        report = Report(record)
+        report_markdown(report)  # what can be shown is whole
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        what = f"{path} is no report, or a damaged one ({type(error).__name__}: {error})"
+        raise ValueError(f"{what}; {remedy}") from None
+    return report

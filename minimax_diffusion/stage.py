@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESERVED', 'folder_digest', 'digest', 'read_json', 'read_config', 'read_product', 'state_digest', 'sync',
            'write_atomic', 'write_json', 'read_tensors', 'Checkpoint', 'config_difference', 'environment', 'verify',
-           'products', 'Stage', 'share', 'safe_name', 'safe_names']
+           'products', 'begun', 'Stage', 'share', 'safe_name', 'safe_names']
 
 # %% ../nbs/01_stage.ipynb #b82c5a95
 import errno
@@ -458,6 +458,15 @@ def _lock(folder, launch, prepare):
     else: prepare(lock.alone)
     return lock
 
+# %% ../nbs/01_stage.ipynb #017152ee
+def begun(
+    folder: str | Path,  # of a stage, or of a run with several
+) -> bool:
+    "Whether a folder holds more than what was asked for: a part of a product, or something else."
+    records = ("config.json", "run.json")
+    return any(p.is_file() and p.name not in records and not p.name.startswith(".") for p in Path(folder).rglob("*"))
+
+
 # %% ../nbs/01_stage.ipynb #a417052a
 class Stage:
     "A stage's output folder: resumable while it is written, whole once it exists, and written by one run at a time."
@@ -525,8 +534,7 @@ class Stage:
 
     def _is_unstarted(self):
         "Whether nothing of a run is in its folder but what was asked for."
-        names = [p.name for p in self.partial.iterdir() if not p.name.startswith(".")]
-        if names != ["config.json"]: return False
+        if begun(self.partial) or not (self.partial/"config.json").is_file(): return False
         record = read_config(self.partial)
         return record.get("stage") == self.name and "environment" not in record
 

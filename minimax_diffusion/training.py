@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 import torchvision
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as TF
@@ -31,7 +31,9 @@ from tqdm.auto import tqdm
 from minimax_diffusion.device import (
     PRECISIONS, default_precision, resolve_device, send, torch_defaults, tracked,
 )
-from .stage import Checkpoint, Stage, read_config, share, write_atomic
+from minimax_diffusion.stage import (
+    Checkpoint, Stage, read_config, read_product, read_tensors, share, write_atomic,
+)
 from .console import options, script
 from minimax_diffusion.images import (
     ImageDataset, dataset_digest, image_folder, image_to_tensor, read_image,
@@ -556,15 +558,29 @@ def train_teacher(
     return _teach(training, load_pixels(test, protocol.image_size), stage, log_with, progress)
 
 # %% ../nbs/33_training.ipynb #1e9ac58b
-def _read_teacher(folder, classes):
-    config = read_config(folder)["config"]
-    if config["classes"] != classes:
-        raise ValueError(f"the teacher in {folder} knows the classes {config['classes']}, the test set has {classes}: "
-                         "train a teacher with minimax_teacher on these classes, in this order")
+def _planned_network(config):
     settings = config["settings"]
     width = settings["widths"].get(config["network"])
-    network = get_network(config["network"], len(classes), settings["image_size"], width, settings["norm"])
-    network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    return get_network(config["network"], len(config["classes"]), settings["image_size"], width, settings["norm"])
+
+def _sizes(state):
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}
+
+def _read_teacher(folder, classes):
+    config = read_product(folder, "teacher")["config"]
+    if config.get("classes") != classes:
+        raise ValueError(
+            f"the teacher in {folder} knows the classes {config.get('classes')}, the test set has {classes}: "
+            "train a teacher with minimax_teacher on these classes, in this order")
+    remedy = f"delete {folder} and run minimax_teacher again"
+    state = read_tensors(Path(folder) / "model.safetensors", remedy)
+    try:
+        with torch.device("meta"): planned = _planned_network(config)  # so that a wrong size takes no memory
+        if _sizes(planned.state_dict()) != _sizes(state): raise ValueError("its weights are another network's")
+        network = _planned_network(config)
+        network.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
+        raise ValueError(f"{folder} is damaged ({error}); {remedy}") from None
     return network.eval()
 
 def load_teacher(

@@ -3,14 +3,18 @@ import json
 import re
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import yaml
 from execnb.nbio import read_nb
 from nbdev import showdoc
+from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.serve import proc_nbs
 
+import contrast
+from llms import pages, render
 from reference import Reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,23 +22,46 @@ NBS = ROOT / 'nbs'
 LARGEST = 700  # KB of a notebook; 400 is the aim
 LINK = re.compile(r'(?:\]\(|(?:src|href)=")(?![a-z]+:|//)([^)\s"?]+)')
 BADGE = re.compile(r'<a href="https://colab\.research\.google\.com/[^"]+"><img [^>]*alt="Open in Colab"')
+FLAGGED = re.compile(r'^#\|\s*(?:slow|cuda)\b', re.MULTILINE)
+STAMP = re.compile(r'(?:commit|version) [\w.]+,.*\b(?:CPU|GPU|H200|T4|A100)\b.*\b20\d\d\b')
 FENCE = re.compile(r'```.*?```', re.DOTALL)
 
 
-def entries(node):
-    "Every notebook that a navigation tree of _quarto.yml names"
-    if isinstance(node, str): return [node] if node.endswith('.ipynb') else []
-    if isinstance(node, list): return [e for item in node for e in entries(item)]
-    if isinstance(node, dict): return [e for value in node.values() for e in entries(value)]
-    return []
-
-
 def navigation(notebooks):
-    "Sidebar and navbar against the notebooks that exist"
+    "Every notebook stands in exactly one sidebar, every sidebar in the navbar, and nothing else in either"
     site = yaml.safe_load((ROOT / '_quarto.yml').read_text(encoding='utf-8'))['website']
-    sidebar, navbar = entries(site['sidebar']), entries(site['navbar'])
-    yield from (f'_quarto.yml names {e}, which does not exist' for e in sidebar + navbar if e not in notebooks)
-    yield from (f'{n} is missing in the sidebar of _quarto.yml' for n in notebooks if n not in sidebar)
+    listed = Counter(pages(site['sidebar']))
+    yield from (f'_quarto.yml names {page}, which does not exist' for page in listed if not (NBS / page).exists())
+    yield from (f'{n} stands in {listed[n]} sidebars of _quarto.yml, not in one' for n in notebooks if listed[n] != 1)
+    shown = [entry.removeprefix('sidebar:') for entry in site['navbar']['left']]
+    given = [bar['id'] for bar in site['sidebar']]
+    if shown != given: yield f'the navbar of _quarto.yml shows {shown}, the sidebars are {given}'
+
+
+def told():
+    "What the site says of itself elsewhere: the version in the footer, llms.txt"
+    version = get_config(path=ROOT).version
+    if f'Version {version}.' not in (ROOT / '_quarto.yml').read_text(encoding='utf-8'):
+        yield f'the footer in _quarto.yml does not say "Version {version}."'
+    stored = NBS / 'llms.txt'
+    if not stored.exists() or stored.read_text(encoding='utf-8') != render():
+        yield 'nbs/llms.txt is not what the pages say: run python tools/llms.py'
+
+
+def cited(text):
+    "Surname and year of works named in a text, such as (Sener and Savarese, 2018) and Ho et al. 2020"
+    others = r'(?: et al\.| (?:and|&) [A-Z][\w-]+)'
+    found = re.findall(rf'\b([A-Z][\w-]+){others},? \(?((?:19|20)\d\d)\b', text)
+    return set(found)
+
+
+def unlisted(notebooks):
+    "Works that a page cites by name and year, and that the list of references lacks"
+    lines = markdown('references.ipynb').splitlines()
+    for notebook in notebooks:
+        for name, year in sorted(cited(markdown(notebook))):
+            if any(name in line and f'({year})' in line for line in lines): continue
+            yield f'{notebook} cites {name} {year}: not in references.ipynb'
 
 
 def markdown(notebook):
@@ -78,7 +105,18 @@ def contents(notebook):
     outputs = [(i, out) for i, cell in enumerate(cells) for out in cell.get('outputs', [])]
     yield from (f'{notebook} [{i}] stores an error' for i, out in outputs if out['output_type'] == 'error')
     text = '\n'.join(''.join(cell['source']) for cell in cells)
-    if notebook != 'index.ipynb' and not BADGE.search(text): yield f'{notebook} has no Colab badge as raw HTML'
+    runs = any(cell['cell_type'] == 'code' for cell in cells)
+    if notebook != 'index.ipynb' and runs and not BADGE.search(text): yield f'{notebook} has no Colab badge as raw HTML'
+
+
+def unstamped(notebook):
+    "Outputs of cells that no build runs, without a word on what made them: version or commit, device, date"
+    cells = json.loads((NBS / notebook).read_text(encoding='utf-8'))['cells']
+    texts = [''.join(cell['source']) for cell in cells]
+    kept = [i for i, text in enumerate(texts) if FLAGGED.search(text) and cells[i].get('outputs')]
+    for i in kept:
+        if i + 1 in kept: continue  # the stamp stands under the last of a group
+        if not STAMP.search(''.join(texts[i + 1:i + 3])): yield f'{notebook} [{i}]: stored output without a stamp'
 
 
 def build(notebooks):
@@ -132,8 +170,9 @@ def processed(path):
 
 if __name__ == '__main__':
     notebooks = [p.relative_to(NBS).as_posix() for p in nbglob(NBS, as_path=True)]
-    problems = [*navigation(notebooks)]
+    problems = [*navigation(notebooks), *told(), *unlisted(notebooks), *contrast.problems()]
     for notebook in notebooks: problems += [*links(notebook), *contents(notebook)]
     problems += build(notebooks)
     if problems: sys.exit('\n'.join(problems))
     print(f'{len(notebooks)} pages built')
+    for notebook in notebooks: print(*unstamped(notebook), sep='\n', end='')

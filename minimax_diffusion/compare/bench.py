@@ -1025,6 +1025,8 @@ def minimax_bench(
     progress: bool = True,  # show a progress bar
 ):
     "Time this package, beside the reference implementation; or compare their numbers."
+    for folder in (reference, parity):
+        if folder is not None and not Path(folder).is_dir(): raise FileNotFoundError(f"no such folder: {folder}")
     if parity is not None: return _print_parity(parity, out)
     out = Path(out or f"runs/bench-{size.replace('/', '-')}")
     names = only.replace(" ", "").split(",") if only else None

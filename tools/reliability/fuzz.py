@@ -90,7 +90,7 @@ def read_teacher(folder, whole):
 
 
 def read_run(folder, whole):
-    asked = request('digits', 'cpu', classes=('3', '7'), backbone=str(whole.inputs/'pretrain/pipeline'), ipc=2)
+    asked = request('digits', 'cpu', **stages.distill_request(whole.inputs))
     return Run(asked, folder, 'cpu', progress=False).finished and load_report(folder)
 
 
@@ -281,7 +281,7 @@ def case(name, number, whole, place):
     room.mkdir(parents=True)
     folder = room/Path(source).name
     shutil.copytree(whole.inputs/source, folder)
-    done = spoil(folder, chance)
+    done = spoil(folder, chance) if number >= 0 else ''
     start = time.monotonic()
     what, text = 'read', ''
     try: reader(folder, whole)
@@ -303,6 +303,8 @@ def share(name, numbers, whole, root, log):
     "Some cases, written down one a line."
     torch.set_num_threads(1)
     whole.open()
+    done, what, text, _ = case(name, -1, whole, root/f'{name}-whole'.replace(' ', '_'))
+    if what != 'read': raise RuntimeError(f'a folder that was not spoilt is not read: {text}')
     os.environ['TMPDIR'] = str(root)
     with open(log, 'w') as file:
         for number in numbers:

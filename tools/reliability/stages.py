@@ -1,13 +1,10 @@
 "Every stage at its smallest, and the inputs that they need."
-from dataclasses import replace
-from pathlib import Path
-
 from minimax_diffusion.backbone import load_backbone
 from minimax_diffusion.distill import distill
 from minimax_diffusion.distribution_matching import Matching, match
-from minimax_diffusion.evaluate import _Runs, evaluate
+from minimax_diffusion.evaluate import evaluate
 from minimax_diffusion.finetune import MinimaxTrainer, finetune
-from minimax_diffusion.images import digits, image_folder, per_class
+from minimax_diffusion.images import digits, per_class
 from minimax_diffusion.latents import encode_latents
 import minimax_diffusion.latents as latents_module
 from minimax_diffusion.phases import finetune_phases
@@ -68,10 +65,14 @@ def run_match(inputs, out, seed=0):
     match(images(), out, ipc=2, iterations=3, width=4, seed=seed, batch_size=4, **CPU)
 
 
+def distill_request(inputs, seed=0):
+    return dict(protocol=get_protocol('digits', **JUDGE), classes=('3', '7'), backbone=str(inputs/'pretrain/pipeline'),
+                methods=('random', 'minimax'), ipc=(1, 2), repeats=1, max_steps=4, batch_size=4, memory_size=4,
+                num_inference_steps=2, seed=seed, ema_decay=0.5)
+
+
 def run_distill(inputs, out, seed=0):
-    distill('digits', out, get_protocol('digits', **JUDGE), classes=('3', '7'), backbone=str(inputs/'pretrain/pipeline'),
-            methods=('random', 'minimax'), ipc=(1, 2), repeats=1, max_steps=4, batch_size=4, memory_size=4,
-            num_inference_steps=2, seed=seed, ema_decay=0.5, **CPU)
+    distill('digits', out, **distill_request(inputs, seed), **CPU)
 
 
 STAGES = {  # in the order in which one needs the other
@@ -93,8 +94,8 @@ WORK = {
     'finetune': [(MinimaxTrainer, 'step', 2)],
     'phases': [(MinimaxTrainer, 'step', 2)],
     'sample': [(_Drawing, 'draw', 2)],  # the images of a batch are written while the next is drawn
-    'evaluate': [(_Runs, 'record', 1)],
+    'evaluate': [(Training, 'epoch', 3)],
     'teacher': [(Training, 'epoch', 1)],
     'match': [(Matching, 'step', 3)],
-    'distill': [(MinimaxTrainer, 'step', 4), (_Drawing, 'draw', 2), (_Runs, 'record', 1)],
+    'distill': [(MinimaxTrainer, 'step', 4), (_Drawing, 'draw', 2), (Training, 'epoch', 3)],
 }
