@@ -250,11 +250,9 @@ def open_split(
     download: bool = False,  # fetch the images where a public archive has them
 ) -> ImageDataset:
     "A split of the images that a run is about."
-    dataset = load_dataset(
+    return load_dataset(
         request.dataset, request.root, split, image_size=image_size, on_error=request.on_error,
-        classes=request.classes, download=download)
-    if request.mirror is not None: dataset.mirror = request.mirror
-    return dataset
+        classes=request.classes, download=download, mirror=request.mirror)
 
 
 def check_images(
