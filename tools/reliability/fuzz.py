@@ -233,7 +233,7 @@ def alter(value, chance):
 
 def json_of_others(data, chance, others):
     try: value = json.loads(bytes(data))
-    except ValueError: return flip(data, chance, others)
+    except (ValueError, RecursionError): return flip(data, chance, others)
     for _ in range(chance.choice((1, 1, 2))):
         if isinstance(value, (dict, list)) and value: value = alter(value, chance)
     text = json.dumps(value)
