@@ -179,7 +179,7 @@ def _read_record(path):
         raise _damaged(path/"config.json", f"it has no proper {' and no proper '.join(wrong)}")
     return record
 
-
+# %% ../nbs/13_adapter.ipynb #0e2eca2d
 def _holds(values, kind):
     return isinstance(values, list) and all(type(value) is kind for value in values)
 
@@ -242,9 +242,8 @@ def save_pipeline(
     load_adapter(tuned, state)
     out = Path(out)
     if not out.exists(): return tuned.save(out)
-    if not _is_saved(tuned, out):
-        raise FileExistsError(f"{out} holds something else; choose another out=, or remove it")
-    return out
+    if _is_saved(tuned, out): return out
+    raise FileExistsError(f"{out} holds something else; choose another out=, or remove it")
 
 
 def _is_saved(backbone, folder):

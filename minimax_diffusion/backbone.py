@@ -306,9 +306,8 @@ class Backbone:
             lines.append(f"VAE: {_millions(self.vae)} M parameters, {self.image_size} px to latents {shape}")
         if self.decoder is not None: lines.append(f"decoder: another VAE, {_millions(self.decoder)} M parameters")
         names = list(self.id2label.values())
-        more = ", ..." if len(names) > 5 else ""
-        some = ", ".join(map(str, names[:5]))
-        lines.append(f"labels: {c.num_embeds_ada_norm}, {len(names)} with names: {some}{more}")
+        first = ", ".join(map(str, names[:5])) + (", ..." if len(names) > 5 else "")
+        lines.append(f"labels: {c.num_embeds_ada_norm}, {len(names)} with names: {first}")
         return "\n  ".join(lines)
 
     def _repr_markdown_(self):
@@ -389,7 +388,7 @@ def network_digest(
     _digests[network] = mark, found
     return found
 
-
+# %% ../nbs/12_backbone.ipynb #7c83b6a8
 def _is_neutral(name, tensor):
     "Whether this is a scale of DiffFit that changes nothing."
     return ".gammas." in name and bool((tensor == 1).all())
@@ -526,7 +525,7 @@ def _check_transformer(config, shapes):
         raise ValueError(f"its transformer has {patches} patches along an edge; 1 to {MOST_PATCHES} are possible")
     if shapes: _check_sizes(config, shapes)
 
-
+# %% ../nbs/12_backbone.ipynb #7e36ea17
 def _check_sizes(config, shapes):
     "`ValueError` where tensors have other shapes than a configuration says."
     width = config["num_attention_heads"] * config["attention_head_dim"]
@@ -587,7 +586,7 @@ def _load_vae(source, **where):
     if kind not in kinds: raise ValueError(f"its VAE is a {kind}; {' or '.join(kinds)} is needed")
     return _load_whole(kinds[kind], source, **where)
 
-
+# %% ../nbs/12_backbone.ipynb #e94f1fc7
 def _load_whole(kind, source, **where):
     "A network of which no weight is missing."
     network, report = kind.from_pretrained(str(source), output_loading_info=True, **where)
@@ -604,7 +603,7 @@ def _from_pipeline(where):
     transformer = faithful(_load_whole(DiTTransformer2DModel, where, subfolder="transformer"))
     return transformer, scheduler, _id2label(where)
 
-
+# %% ../nbs/12_backbone.ipynb #98873e26
 def _from_file(where, weights):
     "The same of a `.pt` file; a table of 1000 labels is ImageNet's, named by WordNet ids."
     transformer = from_checkpoint(where, weights)

@@ -205,7 +205,7 @@ def _check_original(state, num_attention_heads):
         raise ValueError(f"this state dict is no complete DiT of {sizes}: {'; '.join(problems)}")
     return config, gamma_blocks
 
-
+# %% ../nbs/10_checkpoints.ipynb #992dcf54
 def _check_patches(config):
     "`ValueError` where the positions would take gigabytes."
     if _side(config) <= MOST_PATCHES: return

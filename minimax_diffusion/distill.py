@@ -841,13 +841,13 @@ def _plan_sample(run, latents, folder):
     ipc = max(1, min(max(request.ipc), 64 // len(classes)))
     classes = dict(list(classes.items())[:64])
     seconds = {}
-    for turn, steps in enumerate((2, 2, 6)):  # the first is not used
+    for turn, steps in enumerate((2, 2, 12)):  # the first is not used
         settings = replace(request.sampling, num_inference_steps=steps)
         how = dict(mixed_precision=request.mixed_precision, compile=run.compile, progress=False)
         out = folder/f"set-{turn}"
         seconds[steps], _ = _timed(sample, run.model, None, out, ipc, classes, settings, **how)
     images = ipc * len(classes)
-    step = max(0.0, (seconds[6] - seconds[2]) / 4 / images)
+    step = max(0.0, (seconds[12] - seconds[2]) / 10 / images)
     rest = max(0.0, seconds[2] / images - 2 * step)
     total = max(request.ipc) * len(run.train.classes)
     sets = request.sets * len(drawn)

@@ -386,8 +386,11 @@ def _estimate(exam, jobs, workers):
     calls = [lambda name=name: {name: _seconds_per_image(exam, name)} for name in names]
     speeds = {}
     for call in calls: speeds |= in_threads([call], workers, threading.Event())[0]
-    tests = exam.protocol.evaluations * len(exam.test[1]) / 3  # an image without a gradient takes a third
-    return sum(speeds[job.network] * (exam.views(job) + tests) for job in jobs) / workers
+    total = 0.0
+    for job in jobs:
+        tests = min(exam.protocol.evaluations, exam.settled(job).epochs) * len(exam.test[1])
+        total += speeds[job.network] * (exam.views(job) + tests / 3)  # a test has no gradient: a third of the time
+    return total / workers
 
 # %% ../nbs/35_evaluate.ipynb #60383488
 def _duration(seconds):
@@ -400,7 +403,8 @@ def _plan(exam, numbers, workers):
     jobs = [exam.jobs[n] for n in numbers]
     epochs = sorted({exam.settled(job).epochs for job in exam.jobs})
     long = " to ".join(str(n) for n in sorted({epochs[0], epochs[-1]}))
-    what = f"{len(exam.jobs)} networks ({', '.join(exam.protocol.networks)})"
+    many = "1 network" if len(exam.jobs) == 1 else f"{len(exam.jobs)} networks"
+    what = f"{many} ({', '.join(exam.protocol.networks)})"
     if len(jobs) < len(exam.jobs): what += f", {len(jobs)} of them here and now"
     how = f"protocol {exam.config['protocol']} at {exam.protocol.image_size} px, {long} epochs each"
     time = _duration(_estimate(exam, jobs, workers)) if jobs else "nothing to do"

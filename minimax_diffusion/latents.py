@@ -130,7 +130,7 @@ def _soundness(record):
         "shard_size": isinstance(config, dict) and type(config.get("shard_size")) is int and config["shard_size"] > 0,
     }
 
-
+# %% ../nbs/14_latents.ipynb #aec41c04
 def _holds(values, kind):
     return isinstance(values, list) and all(type(value) is kind for value in values)
 
@@ -156,7 +156,7 @@ def _check_shards(path, images, shard_size):
             raise _damaged(file, f"it holds {shapes}, needs mean and std of {rows} images, (views, C, h, w) each")
     return common
 
-
+# %% ../nbs/14_latents.ipynb #85a644bd
 def _shapes(file):
     "Name -> shape of the tensors in a file, from its header."
     try:
@@ -242,7 +242,7 @@ def _stream(images, shards, batch_size, workers, device):
     )
     return iter(loader)
 
-
+# %% ../nbs/14_latents.ipynb #244c303d
 def _encode_shards(images, shards, backbone, dtype, stream, bar):
     "Encode shards, one at a time in memory: gives the number and the tensors of each."
     for k, (first, last) in shards.items():
@@ -260,7 +260,7 @@ def _encode_shards(images, shards, backbone, dtype, stream, bar):
         _check_finite(shard, first)
         yield k, shard
 
-
+# %% ../nbs/14_latents.ipynb #f2e783f3
 def _check_finite(shard, first):
     "`ValueError` where a latent is not a number."
     finite = [shard[kind].flatten(1).isfinite().all(1) for kind in ("mean", "std")]

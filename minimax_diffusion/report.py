@@ -179,7 +179,7 @@ def about_spread(
 # %% ../nbs/34_report.ipynb #b49f7794
 METHOD_COLORS = {
     "minimax": "#d55e00", "dit": "#0072b2", "random": "#8c8c8c", "herding": "#009e73", "kcenter": "#e69f00",
-    "kmeans": "#cc79a7", "dm": "#56b4e9", "control": "#882255", "fulldata": "#000000",
+    "kmeans": "#cc79a7", "dm": "#56b4e9", "nocriteria": "#882255", "fulldata": "#000000",
 }
 _OTHERS = ("#5254a3", "#8ca252", "#bd9e39", "#ad494a", "#a55194", "#637939", "#8c6d31", "#843c39", "#7b4173", "#17becf")
 

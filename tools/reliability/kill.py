@@ -50,14 +50,17 @@ class Killer:
             return serialize(tensors, path, *rest, **options)
         safetensors.torch.serialize_file = _serialize
 
-    def hear(self, event, args):
-        if self.number is None: return
+    def concerns(self, event, args):
+        "Whether something changes a file of the folder."
         if event == 'open':
-            if not isinstance(args[2], int) or not args[2] & WRITES: return
-        elif event not in CHANGES: return
+            if not isinstance(args[2], int) or not args[2] & WRITES: return False
+        elif event not in CHANGES: return False
         inside = any(isinstance(arg, str) and arg.startswith(self.folder) for arg in map(_text, args))
         relative = event in ('os.remove', 'os.rmdir') and args[-1] != -1  # of a tree that is being deleted
-        if not inside and not relative: return
+        return inside or relative
+
+    def hear(self, event, args):
+        if self.number is None or not self.concerns(event, args): return
         with self.lock:
             if self.seen.value == self.number:
                 self.number = None  # what the end itself opens is not counted
