@@ -169,10 +169,11 @@ def _read_record(path):
         raise ValueError(f"{path} is a fine-tuning that was not finished; run it again, it goes on where it stopped")
     verify(path, content=False)
     classes, labels, config = record.get("classes"), record.get("label_ids"), record.get("config")
+    new = record.get("new_labels") or {}
     sound = {
         "classes": _holds(classes, str),
         "label_ids": _holds(labels, int) and _holds(classes, str) and len(labels) == len(classes),
-        "new_labels": isinstance(record.get("new_labels") or {}, dict),
+        "new_labels": isinstance(new, dict) and _holds(classes, str) and set(new) <= set(classes),
         "backbone": isinstance(config, dict) and isinstance(config.get("input backbone"), str),
     }
     if wrong := [name for name in sound if not sound[name]]:

@@ -25,7 +25,7 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from .device import resolve_device
+from .device import resolve_device, torch_defaults
 from .stage import state_digest, sync
 from .console import markdown_table
 from .labels import class_list
@@ -565,6 +565,10 @@ def _check_vae(config, shapes):
         widths = config.get(name, [1])
         if not isinstance(widths, (list, tuple)) or not all(type(w) is int and 1 <= w <= widest for w in widths):
             raise ValueError(f"its VAE has {name}={widths!r}, its weights have room for 1 to {widest} channels")
+    for name in ("scaling_factor", "shift_factor"):
+        value = config.get(name)
+        if value is not None and (type(value) not in (int, float) or not abs(value) < 1e9):
+            raise ValueError(f"its VAE has {name}={value!r}, a number is needed")
 
 # %% ../nbs/12_backbone.ipynb #c0ad01e5
 def _id2label(where):
@@ -653,6 +657,7 @@ def _not_loaded(source, where, error):
     return ValueError(f"the backbone {source} cannot be reached on the Hugging Face Hub; {remedy}")
 
 
+@torch_defaults()
 def load_backbone(
     source: str | Path = "digits",  # "digits", a pipeline folder, a Hub id, or a .pt file (original or reference)
     device: str | torch.device | None = None,  # None: CUDA where there is one, else CPU

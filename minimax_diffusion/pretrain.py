@@ -22,7 +22,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from .device import resolve_device, send, tracked
+from .device import resolve_device, send, torch_defaults, tracked
 from .stage import Checkpoint, Stage, state_digest, write_json
 from .console import hold_signals, options, script
 from .images import dataset_digest, to_tensors
@@ -411,6 +411,7 @@ def _examples(vae, images, targets, recipe, seed, shared):
     return (mean - shift) * scale, std * scale, labels
 
 # %% ../nbs/41_pretrain.ipynb #f926255d
+@torch_defaults()
 def pretrain(
     out="runs/digits_backbone",  # folder to write
     dataset: str = "digits",  # name of a benchmark, see load_dataset; its training split is learned

@@ -595,7 +595,8 @@ class Stage:
         "Take down the scaffolding of a finished folder, and what a run that was killed left beside it."
         self._lock = None
         record = read_config(self._target)
-        for name in [*record.get("scaffolding", []), ".lock"]:
+        left = record.get("scaffolding")
+        for name in [*(left if isinstance(left, list) else []), ".lock"]:
             if _is_name(name) and name not in record.get("files", {}): _remove(self._target/name)
         for left in self.partial.parent.glob(f".{self.partial.name}.*.tmp"): _remove(left)
 

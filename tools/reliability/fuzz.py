@@ -6,6 +6,7 @@ line that names what is wrong. Anything else is a failure, and so is a case that
 that appears outside the folder of the case.
 """
 import argparse
+import copy
 import json
 import os
 import random
@@ -221,13 +222,13 @@ def places(value, path=()):
 def alter(value, chance):
     "Put something else, nothing, or a new name into a place of a JSON value."
     path = chance.choice(list(places(value)))
-    if not path: return chance.choice(VALUES)
+    if not path: return copy.deepcopy(chance.choice(VALUES))
     inner = value
     for key in path[:-1]: inner = inner[key]
     how = chance.random()
     if how < 0.2: del inner[path[-1]]
     elif how < 0.3 and isinstance(inner, dict): inner['../../ESC'] = inner.pop(path[-1])
-    else: inner[path[-1]] = chance.choice(VALUES)
+    else: inner[path[-1]] = copy.deepcopy(chance.choice(VALUES))
     return value
 
 

@@ -95,7 +95,7 @@ WORK = {
     'phases': [(MinimaxTrainer, 'step', 2)],
     'sample': [(_Drawing, 'draw', 2)],  # the images of a batch are written while the next is drawn
     'evaluate': [(Training, 'epoch', 3)],
-    'teacher': [(Training, 'epoch', 1)],
+    'teacher': [(Training, 'epoch', 3)],  # it writes one every five minutes
     'match': [(Matching, 'step', 3)],
     'distill': [(MinimaxTrainer, 'step', 4), (_Drawing, 'draw', 2), (Training, 'epoch', 3)],
 }
