@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from .device import precision, resolve_device
+from .device import precision, resolve_device, torch_defaults
 from .stage import config_difference, read_config, read_json, write_atomic, write_json
 from .console import comma_list, comma_numbers, comma_pairs, markdown_table, options, script
 from minimax_diffusion.images import (
@@ -213,6 +213,7 @@ METHODS = {
 
 # %% ../nbs/40_distill.ipynb #ff0fa4de
 @options(Distillation, FineTuning, Sampling, but="dataset finetuning sampling matching protocol")
+@torch_defaults()
 def distill(
     dataset: str = "digits",  # name of a benchmark, folder, or hub:owner/name
     out=None,  # the run's folder; None: runs/<dataset>

@@ -238,6 +238,7 @@ def _stream(images, shards, batch_size, workers, device):
         batch_sampler=list(_batches(shards, batch_size)),
         num_workers=workers if on_disk else 0,
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # else it draws from everybody's
     )
     return iter(loader)
 
