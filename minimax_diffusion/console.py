@@ -30,7 +30,6 @@ from pathlib import Path
 
 from fastcore.docments import docments
 from fastcore.meta import delegates
-from fastcore.script import Param
 
 # %% ../nbs/02_console.ipynb #co000002
 def comma_list(
@@ -158,6 +157,14 @@ def _title(record):
     return record.__doc__.partition(";")[0].rstrip(".").lower()
 
 # %% ../nbs/02_console.ipynb #45b2c72c
+@dataclass(frozen=True)
+class _Option:
+    "What an option of a command takes."
+    help: str  # its line in --help
+    type: Callable | None = None  # makes a value of a text
+    action: Callable | None = None  # of argparse
+
+
 def _meaning(field):
     "A field's comment, with its default."
     if field.default in (Parameter.empty, None, False): return field.docment or ""  # "" without source at hand
@@ -179,9 +186,9 @@ def _for_a_command(field):
     "What the command line asks for: a switch with its opposite for bool, else one value."
     kinds = _kinds(field.anno)
     text = _for_typing(_meaning(field), field.default)
-    if kinds == [bool]: return Param(text, action=argparse.BooleanOptionalAction)
-    if len(kinds) > 1: return Param(text, _number_or_text if float in kinds else str)
-    return Param(text, kinds[0] if kinds[0] in (int, float) else str)
+    if kinds == [bool]: return _Option(text, action=argparse.BooleanOptionalAction)
+    if len(kinds) > 1: return _Option(text, _number_or_text if float in kinds else str)
+    return _Option(text, kinds[0] if kinds[0] in (int, float) else str)
 
 
 def _number_or_text(text):
@@ -260,11 +267,13 @@ def _converter(kinds):
 def _add_option(group, name, field):
     "One parameter of a function as an option, or as an argument where it has no default."
     default = field.default
-    param = field.anno if isinstance(field.anno, Param) else Param(field.docment)
-    kinds = [param.type] if isinstance(field.anno, Param) else _kinds(field.anno)
+    param = field.anno if isinstance(field.anno, _Option) else _Option(field.docment)
+    kinds = [param.type] if isinstance(field.anno, _Option) else _kinds(field.anno)
     text = _for_typing(param.help or "", default).replace("%", "%%")
     if default is Parameter.empty: group.add_argument(name, type=_converter(kinds), help=text)
     elif param.action: group.add_argument(f"--{name}", action=param.action, help=text)
+    elif kinds == [bool] and default is None:
+        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=text)
     elif kinds == [bool] and default:
         text = f"do not {text}".replace(" and ", " or ")
         group.add_argument(f"--no-{name}", dest=name, action="store_false", help=text)

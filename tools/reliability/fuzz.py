@@ -23,7 +23,7 @@ import torch
 from minimax_diffusion.adapter import phase_adapters, read_adapter, save_pipeline
 from minimax_diffusion.backbone import load_backbone
 from minimax_diffusion.checkpoints import from_original, read_checkpoint, to_original, write_checkpoint
-from minimax_diffusion.distill import Run, request
+from minimax_diffusion.distill import RunRecord, identity, open_split, request
 from minimax_diffusion.evaluate import check_whole
 from minimax_diffusion.images import digits, image_folder, read_image
 from minimax_diffusion.latents import LatentCache
@@ -91,7 +91,7 @@ def read_teacher(folder, whole):
 
 def read_run(folder, whole):
     asked = request('digits', 'cpu', **stages.distill_request(whole.inputs))
-    return Run(asked, folder, 'cpu', progress=False).finished and load_report(folder)
+    return RunRecord(folder, identity(asked, *whole.splits(asked))).finished and load_report(folder)
 
 
 def read_pt(folder, whole):
@@ -114,7 +114,7 @@ READERS = {  # name -> what is spoilt, and who reads it
     'report': ('evaluate', read_report),
     'finished stage': ('sample', read_again),
     'teacher': ('teacher', read_teacher),
-    'run': ('distill', read_run),
+    'run': ('run', read_run),
     'pt file': ('pt', read_pt),
 }
 
@@ -129,6 +129,8 @@ class Whole:
         self.classes = [str(c) for c in range(10)]
         self._job(inputs/'job')
         self._pictures(inputs/'pictures')
+        self._run(inputs/'run')
+        self.images = None
         self.configs = {}
         for folder in inputs.iterdir():
             if (folder/'config.json').is_file():
@@ -138,11 +140,21 @@ class Whole:
         self.backbone = stages.backbone(self.inputs)
         self._pt(self.inputs/'pt')
 
+    def splits(self, asked):
+        "The images of a run."
+        if self.images is None: self.images = [open_split(asked, split, None, False) for split in ('train', 'test')]
+        return self.images
+
     def _job(self, folder):
         folder.mkdir(exist_ok=True)
         for step in (1, 2):
             state = {'step': step, 'w': torch.ones(7), 'more': [(1, None), {'a': torch.zeros(2, 3)}, 'text']}
             Checkpoint(folder/'checkpoint.safetensors').save(state)
+
+    def _run(self, folder):
+        "What a distillation says about itself, without its products."
+        folder.mkdir(exist_ok=True)
+        for name in ('run.json', 'report.json'): shutil.copy(self.inputs/'distill'/name, folder)
 
     def _pictures(self, folder):
         from PIL import Image
@@ -221,7 +233,7 @@ def alter(value, chance):
 
 def json_of_others(data, chance, others):
     try: value = json.loads(bytes(data))
-    except ValueError: return flip(data, chance, others)
+    except (ValueError, RecursionError): return flip(data, chance, others)
     for _ in range(chance.choice((1, 1, 2))):
         if isinstance(value, (dict, list)) and value: value = alter(value, chance)
     text = json.dumps(value)
@@ -265,7 +277,9 @@ def spoil(folder, chance):
         how = chance.choice(hows)
         done.append(f'{how.__name__} {file.relative_to(folder)}')
         if how is remove: file.unlink(missing_ok=True)
-        elif file.exists(): file.write_bytes(how(bytearray(file.read_bytes()), chance, [f for f in files if f.exists()]))
+        elif file.exists():
+            there = [f for f in files if f.exists()]
+            file.write_bytes(how(bytearray(file.read_bytes()), chance, there))
     return ', '.join(done)
 
 
