@@ -838,7 +838,8 @@ def _plan_finetune(run, latents, size):
 def _plan_sample(run, latents, folder):
     "Draw about a batch with two numbers of steps."
     request = run.request
-    drawn = [name for name in request.methods if name in ("dit", "none", "minimax")]
+    sizes = [max(request.ipc) for name in request.methods if name in ("dit", "none", "minimax")]
+    if "modes" in request.methods: sizes += request.ipc  # each size is drawn anew
     classes = dict(zip(run.train.classes, latents.label_ids))
     ipc = max(1, min(max(request.ipc), 64 // len(classes)))
     classes = dict(list(classes.items())[:64])
@@ -851,12 +852,13 @@ def _plan_sample(run, latents, folder):
     images = ipc * len(classes)
     step = max(0.0, (seconds[12] - seconds[2]) / 10 / images)
     rest = max(0.0, seconds[2] / images - 2 * step)
-    total = max(request.ipc) * len(run.train.classes)
-    sets = request.sets * len(drawn)
+    total = request.sets * sum(sizes) * len(run.train.classes)
+    sets = request.sets * len(sizes)
     steps = request.sampling.num_inference_steps
     size = sum(file.stat().st_size for file in (folder/"set-2").rglob("*.png")) / images
-    work = f"{sets} sets of {total:,} images, {steps} steps each"
-    return PlannedStage("sample", work, 0, sets * total * size, sets * total * (steps * step + rest))
+    number = f"{sets} sets of {total // sets:,} images" if len(set(sizes)) == 1 else f"{sets} sets, {total:,} images"
+    work = f"{number}, {steps} steps each"
+    return PlannedStage("sample", work, 0, total * size, total * (steps * step + rest))
 
 # %% ../nbs/40_distill.ipynb #d9005e11
 def _plan_judge(run):
@@ -918,7 +920,7 @@ def plan(
         latents, encode = _plan_encode(run, folder)
         stages = [encode]
         if {"minimax", "none"} & set(asked.methods): stages.append(_plan_finetune(run, latents, encode.writes))
-        if {"dit", "minimax", "none"} & set(asked.methods): stages.append(_plan_sample(run, latents, folder))
+        if {"dit", "minimax", "none", "modes"} & set(asked.methods): stages.append(_plan_sample(run, latents, folder))
         stages.append(_plan_judge(run))
     return Plan(tuple(stages), str(run.device))
 
