@@ -828,6 +828,8 @@ def minimax_finetune(
 ):
     "Fine-tune a diffusion transformer with the minimax criteria."
     record = FineTuning(**kwargs)
+    _check_whole("checkpoint_every", checkpoint_every, 1)
+    _check_whole("accumulation_steps", accumulation_steps, 1)
     cache = LatentCache(latents)
     model = load_backbone(backbone or backbone_of(latents) or "digits", device)
     folder = finetune(
