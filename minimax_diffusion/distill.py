@@ -171,7 +171,10 @@ def draw(
     return make
 
 
-def optimize(run, number):
+def optimize(
+    run,  # a Run whose images are encoded
+    number: int,  # of the set
+) -> dict:  # {images per class: ImageDataset}
     "Images optimised by distribution matching, which takes minutes to hours."
     request = run.request
     settings = asdict(request.matching)
@@ -181,7 +184,10 @@ def optimize(run, number):
     return nested_sizes(run, image_folder(folder, run.train.image_size, run.train.classes), number)
 
 # %% ../nbs/40_distill.ipynb #444a069a
-def lead(run, number):
+def lead(
+    run,  # a Run whose images are encoded
+    number: int,  # of the set
+) -> dict:  # {images per class: ImageDataset}
     "Images of the model as it came, each led to a k-means point of its class; every size has points of its own."
     request = run.request
     labels = dict(zip(run.train.classes, run.latents.label_ids))
@@ -241,7 +247,11 @@ def distill(
     return load_report(run.out)
 
 # %% ../nbs/40_distill.ipynb #c5b0fe52
-def default_folder(dataset): return Path("runs")/dataset.replace(":", "-")
+def default_folder(
+    dataset: str,  # its name
+) -> Path:
+    "Where a run goes that was given no folder."
+    return Path("runs")/dataset.replace(":", "-")
 
 
 def open_split(
@@ -322,6 +332,7 @@ class RunRecord:
 
     @property
     def finished(self) -> bool:
+        "Whether the run has its report."
         return (self.out/"run.json").is_file() and (self.out/"report.json").is_file()
 
     def save(self):
@@ -774,6 +785,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
+        "Of all stages together."
         return sum(stage.seconds for stage in self.stages)
 
     def __str__(self):
