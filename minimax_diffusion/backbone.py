@@ -235,7 +235,8 @@ def to_diffusers(
     transformer: DiT,  # with or without gammas
 ) -> DiTTransformer2DModel:  # diffusers' own class, an embedder in every block
     "The same weights as a stock diffusers transformer."
-    stock = DiTTransformer2DModel.from_config(transformer.config)
+    with torch.random.fork_rng(devices=[]):  # it draws weights, which are replaced
+        stock = DiTTransformer2DModel.from_config(transformer.config)
     state = merge(transformer).state_dict()
     shared = [name for name in state if name.startswith("conditioning.")]
     for name in shared:
