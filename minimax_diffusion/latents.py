@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .device import PRECISIONS, in_batches, precision, send
+from .device import PRECISIONS, in_batches, precision, send, torch_defaults
 from .stage import Stage, read_config, share, verify, write_atomic
 from .stage import digest as digest_of
 from .console import markdown_table, script
@@ -310,6 +310,7 @@ def _finish(stage, images, shard_size, part, device, facts):
     return stage.settle(_left, part, device, files={"targets.safetensors": _write_targets}, **facts)
 
 # %% ../nbs/14_latents.ipynb #en000003
+@torch_defaults()
 def encode_latents(
     images: ImageDataset,  # what to encode
     backbone: Backbone,  # its VAE encodes
