@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from .device import precision, resolve_device
-from .stage import config_difference, read_config, write_atomic, write_json
+from .stage import config_difference, read_config, read_json, write_atomic, write_json
 from .console import comma_list, comma_numbers, comma_pairs, markdown_table, options, script
 from minimax_diffusion.images import (
     ImageDataset, ImageError, check_on_error, dataset_digest, describe, image_folder, subset, to_tensors,
@@ -250,11 +250,9 @@ def open_split(
     download: bool = False,  # fetch the images where a public archive has them
 ) -> ImageDataset:
     "A split of the images that a run is about."
-    dataset = load_dataset(
+    return load_dataset(
         request.dataset, request.root, split, image_size=image_size, on_error=request.on_error,
-        classes=request.classes, download=download)
-    if request.mirror is not None: dataset.mirror = request.mirror
-    return dataset
+        classes=request.classes, download=download, mirror=request.mirror)
 
 
 def check_images(
@@ -312,7 +310,10 @@ class RunRecord:
         file = self.out/"run.json"
         if self.out.is_file(): raise FileExistsError(f"{self.out} is a file; choose another out=")
         if not file.is_file(): return {}
-        there = json.loads(file.read_text(encoding="utf-8"))
+        remedy = "delete it, and run again with the same settings: finished stages are kept"
+        there = read_json(file, remedy)
+        if not (isinstance(there.get("config"), dict) and isinstance(there.get("seconds"), dict)):
+            raise ValueError(f"{file} is damaged (it holds no settings and times); {remedy}")
         if difference := config_difference(_flat(there["config"]), _flat(self.config)):
             raise FileExistsError(
                 f"{self.out} holds another run: {difference}. Choose another out=, or delete {self.out} to start over")
