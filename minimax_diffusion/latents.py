@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .device import PRECISIONS, in_batches, precision, send, torch_defaults
+from .device import PRECISIONS, in_batches, precision, reading_processes, send, torch_defaults
 from .stage import Stage, read_config, share, verify, write_atomic
 from .stage import digest as digest_of
 from .console import markdown_table, script
@@ -233,10 +233,11 @@ def _batches(shards, batch_size):
 def _stream(images, shards, batch_size, workers, device):
     "The images of some shards, in order, batch by batch."
     on_disk = not isinstance(images.images, torch.Tensor)
+    workers = reading_processes(workers, 3 * batch_size * images.image_size ** 2) if on_disk and workers else 0
     loader = DataLoader(
         images,
         batch_sampler=list(_batches(shards, batch_size)),
-        num_workers=workers if on_disk else 0,
+        num_workers=workers,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # else it draws from everybody's
     )
