@@ -247,7 +247,9 @@ def header(data, chance, others):
     if len(data) < 8: return data
     size = int.from_bytes(data[:8], 'little')
     try: value = json.loads(bytes(data[8:8 + size]))
-    except ValueError: return flip(data, chance, others)
+    except (ValueError, RecursionError): return flip(data, chance, others)
+    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
+        return flip(data, chance, others)  # it was spoilt before
     if chance.random() < 0.2: new = data[8:8 + size], chance.choice((0, 1, 2**40, 2**63, 10**8, size - 1))
     else:
         names = [name for name in value if name != '__metadata__']

@@ -47,6 +47,7 @@ def photos(folder):
 
 WRITTEN = [hidden, empty, link, link_to_folder] + [mount] * (os.geteuid() == 0)
 REFUSED = [file, photos]
+SHARED = ['distill']  # a run's folder may hold more than the run
 
 
 def run(stage, inputs, folder, counter):
@@ -71,6 +72,8 @@ def at(stage, inputs, folder, place, wanted):
     counter = Counter()
     try:
         status, line = run(stage, inputs, folder, counter)
+        if place is photos and stage in SHARED:
+            return '' if status == 0 and (folder/'out/photo.jpg').exists() else f'ended with {status}: {line}'
         if place in REFUSED:
             if status == 0 or 'Error' not in line: return 'was not refused'
             return f'was refused after work: {line}' if counter.value else ''
