@@ -30,6 +30,7 @@ from pathlib import Path
 
 from fastcore.docments import docments
 from fastcore.meta import delegates
+from safetensors import SafetensorError
 
 # %% ../nbs/02_console.ipynb #co000002
 def comma_list(
@@ -397,7 +398,7 @@ def _run_command(func, args, kwargs):
             result = func(*args, **kwargs)
     except KeyboardInterrupt as error:
         _end("stopped; run the same command again to continue", 143 if isinstance(error, Terminated) else 130)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, SafetensorError) as error:  # the last for a disk that is full
         if os.environ.get("MINIMAX_DEBUG"): raise
         _end(_as_options(" ".join(str(error).split()), signature(func).parameters), 2)
     _leave_launch(wait=True)

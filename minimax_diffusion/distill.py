@@ -337,7 +337,7 @@ class RunRecord:
 
     def save(self):
         "Write run.json."
-        self.out.mkdir(parents=True, exist_ok=True)
+        self.out.resolve().mkdir(parents=True, exist_ok=True)  # a link may lead to a folder that is not there yet
         write_json(self.out/"run.json", {"config": self.config, "seconds": self.seconds})
 
     @contextmanager

@@ -570,6 +570,7 @@ class Stage:
         try:
             for name, write in (files or {}).items(): self.write(name, write)
             for left in self.partial.rglob(".*.tmp"): _remove(left)
+            for inner in products(self.partial): _take_down(inner)  # stages within, killed before they could
             sync(self.partial)
             total, listed = _survey(self.partial, skip, scaffolding)
             record = {"stage": self.name, "config": self.config, **_plain(summary)}
@@ -595,10 +596,7 @@ class Stage:
     def _tidy(self):
         "Take down the scaffolding of a finished folder, and what a run that was killed left beside it."
         self._lock = None
-        record = read_config(self._target)
-        left = record.get("scaffolding")
-        for name in [*(left if isinstance(left, list) else []), ".lock"]:
-            if _is_name(name) and name not in record.get("files", {}): _remove(self._target/name)
+        _take_down(self._target)
         for left in self.partial.parent.glob(f".{self.partial.name}.*.tmp"): _remove(left)
 
     def settle(
@@ -620,6 +618,14 @@ class Stage:
                 what = f"{len(left)} parts of {self.partial} disappeared while it was written"
                 raise FileNotFoundError(f"{what}; run the stage again")
         return True
+
+
+def _take_down(folder):
+    "Delete what a finished folder's record calls scaffolding."
+    record = read_config(folder)
+    left = record.get("scaffolding")
+    for name in [*(left if isinstance(left, list) else []), ".lock"]:
+        if _is_name(name) and name not in record.get("files", {}): _remove(folder/name)
 
 
 def _is_name(name):
