@@ -172,7 +172,7 @@ _DIGITS = {
     "run": dict(ipc=(1, 3, 10), sets=3, repeats=1, whole=True),
     "finetune": dict(lambda_r=0.02, lambda_d=0.08, ema_decay=0.998),
     "sample": dict(guidance_scale=2.0),
-    "evaluate": dict(protocol="digits"),
+    "evaluate": dict(protocol="digits", networks=("convnet3",)),  # others on request
     "matching": dict(iterations=1000, image_size=16, width=32, batch_size=64),
 }
 
