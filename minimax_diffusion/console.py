@@ -273,6 +273,8 @@ def _add_option(group, name, field):
     text = _for_typing(param.help or "", default).replace("%", "%%")
     if default is Parameter.empty: group.add_argument(name, type=_converter(kinds), help=text)
     elif param.action: group.add_argument(f"--{name}", action=param.action, help=text)
+    elif kinds == [bool] and default is None:
+        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=text)
     elif kinds == [bool] and default:
         text = f"do not {text}".replace(" and ", " or ")
         group.add_argument(f"--no-{name}", dest=name, action="store_false", help=text)

@@ -171,7 +171,10 @@ def draw(
     return make
 
 
-def optimize(run, number):
+def optimize(
+    run,  # a Run whose images are encoded
+    number: int,  # of the set
+) -> dict:  # {images per class: ImageDataset}
     "Images optimised by distribution matching, which takes minutes to hours."
     request = run.request
     settings = asdict(request.matching)
@@ -181,7 +184,10 @@ def optimize(run, number):
     return nested_sizes(run, image_folder(folder, run.train.image_size, run.train.classes), number)
 
 # %% ../nbs/40_distill.ipynb #444a069a
-def lead(run, number):
+def lead(
+    run,  # a Run whose images are encoded
+    number: int,  # of the set
+) -> dict:  # {images per class: ImageDataset}
     "Images of the model as it came, each led to a k-means point of its class; every size has points of its own."
     request = run.request
     labels = dict(zip(run.train.classes, run.latents.label_ids))
@@ -242,7 +248,11 @@ def distill(
     return load_report(run.out)
 
 # %% ../nbs/40_distill.ipynb #c5b0fe52
-def default_folder(dataset): return Path("runs")/dataset.replace(":", "-")
+def default_folder(
+    dataset: str,  # its name
+) -> Path:
+    "Where a run goes that was given no folder."
+    return Path("runs")/dataset.replace(":", "-")
 
 
 def open_split(
@@ -252,11 +262,9 @@ def open_split(
     download: bool = False,  # fetch the images where a public archive has them
 ) -> ImageDataset:
     "A split of the images that a run is about."
-    dataset = load_dataset(
+    return load_dataset(
         request.dataset, request.root, split, image_size=image_size, on_error=request.on_error,
-        classes=request.classes, download=download)
-    if request.mirror is not None: dataset.mirror = request.mirror
-    return dataset
+        classes=request.classes, download=download, mirror=request.mirror)
 
 
 def check_images(
@@ -325,6 +333,7 @@ class RunRecord:
 
     @property
     def finished(self) -> bool:
+        "Whether the run has its report."
         return (self.out/"run.json").is_file() and (self.out/"report.json").is_file()
 
     def save(self):
@@ -777,6 +786,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
+        "Of all stages together."
         return sum(stage.seconds for stage in self.stages)
 
     def __str__(self):
@@ -841,7 +851,8 @@ def _plan_finetune(run, latents, size):
 def _plan_sample(run, latents, folder):
     "Draw about a batch with two numbers of steps."
     request = run.request
-    drawn = [name for name in request.methods if name in ("dit", "none", "minimax")]
+    sizes = [max(request.ipc) for name in request.methods if name in ("dit", "none", "minimax")]
+    if "modes" in request.methods: sizes += request.ipc  # each size is drawn anew
     classes = dict(zip(run.train.classes, latents.label_ids))
     ipc = max(1, min(max(request.ipc), 64 // len(classes)))
     classes = dict(list(classes.items())[:64])
@@ -854,12 +865,13 @@ def _plan_sample(run, latents, folder):
     images = ipc * len(classes)
     step = max(0.0, (seconds[12] - seconds[2]) / 10 / images)
     rest = max(0.0, seconds[2] / images - 2 * step)
-    total = max(request.ipc) * len(run.train.classes)
-    sets = request.sets * len(drawn)
+    total = request.sets * sum(sizes) * len(run.train.classes)
+    sets = request.sets * len(sizes)
     steps = request.sampling.num_inference_steps
     size = sum(file.stat().st_size for file in (folder/"set-2").rglob("*.png")) / images
-    work = f"{sets} sets of {total:,} images, {steps} steps each"
-    return PlannedStage("sample", work, 0, sets * total * size, sets * total * (steps * step + rest))
+    number = f"{sets} sets of {total // sets:,} images" if len(set(sizes)) == 1 else f"{sets} sets, {total:,} images"
+    work = f"{number}, {steps} steps each"
+    return PlannedStage("sample", work, 0, total * size, total * (steps * step + rest))
 
 # %% ../nbs/40_distill.ipynb #d9005e11
 def _plan_judge(run):
@@ -921,7 +933,7 @@ def plan(
         latents, encode = _plan_encode(run, folder)
         stages = [encode]
         if {"minimax", "none"} & set(asked.methods): stages.append(_plan_finetune(run, latents, encode.writes))
-        if {"dit", "minimax", "none"} & set(asked.methods): stages.append(_plan_sample(run, latents, folder))
+        if {"dit", "minimax", "none", "modes"} & set(asked.methods): stages.append(_plan_sample(run, latents, folder))
         stages.append(_plan_judge(run))
     return Plan(tuple(stages), str(run.device))
 

@@ -23,7 +23,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from fastcore.basics import patch
-from fastcore.script import call_parse
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
@@ -811,7 +810,6 @@ def next_sample(
     return f"minimax_sample --adapter {shlex.quote(str(adapter))} --out {shlex.quote(str(out))}"
 
 # %% ../nbs/21_finetune.ipynb #c39690e2
-@call_parse
 @script
 @takes_settings(FineTuning)
 def minimax_finetune(
@@ -830,6 +828,8 @@ def minimax_finetune(
 ):
     "Fine-tune a diffusion transformer with the minimax criteria."
     record = FineTuning(**kwargs)
+    _check_whole("checkpoint_every", checkpoint_every, 1)
+    _check_whole("accumulation_steps", accumulation_steps, 1)
     cache = LatentCache(latents)
     model = load_backbone(backbone or backbone_of(latents) or "digits", device)
     folder = finetune(

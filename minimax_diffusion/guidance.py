@@ -271,6 +271,12 @@ class Start:
         "What tells it from other terms."
         return _settings(self)
 
-    def begin(self, labels, numbers): return self.points.at(labels, numbers)
+    def begin(
+        self,
+        labels,  # of N images, numbers of the backbone
+        numbers,  # of the images within their classes, N
+    ) -> torch.Tensor:  # (N, C, h, w)
+        "The clean latents to begin in."
+        return self.points.at(labels, numbers)
 
     def __call__(self, step): return None

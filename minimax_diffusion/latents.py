@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 from fastcore.basics import patch
-from fastcore.script import call_parse
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
@@ -450,7 +449,6 @@ def check_backbone(
         raise ValueError(f"{was}, this backbone ({backbone.source or 'unnamed'}) has another VAE; {remedy}")
 
 # %% ../nbs/14_latents.ipynb #534fbd82
-@call_parse
 @script
 def minimax_encode(
     dataset: str = "digits",  # name of a benchmark, or "folder"
@@ -458,6 +456,8 @@ def minimax_encode(
     out: str = "runs/latents",  # folder to write
     backbone: str = None,  # "digits", a pipeline folder or a Hub id; default: the benchmark's
     split: str = "train",  # which images to encode: train, val or test
+    classes: str = None,  # only these, in this order: names with commas, or a file with a name a line
+    mirror: bool | None = None,  # encode mirror images, too? default: as the benchmark says
     label_ids: str = None,  # class=label,class=label where the backbone does not know a class by name
     new_labels: str = None,  # label rows for unknown classes: null, mean, or class=label+label,... to start from
     batch_size: int = 32,  # images a batch
@@ -469,9 +469,10 @@ def minimax_encode(
     progress: bool = True,  # show progress bars
 ):
     "Encode a dataset's images to latents, once."
-    load_dataset(dataset, root, split, on_error=on_error)  # says what is wrong before a model is loaded
+    asked = dict(root=root, split=split, on_error=on_error, classes=classes, mirror=mirror)
+    load_dataset(dataset, **asked)  # says what is wrong before a model is loaded
     model = load_backbone(backbone or get_benchmark(dataset).backbone, device)
-    images = with_labels(load_dataset(dataset, root, split, model.image_size, on_error), label_ids)
+    images = with_labels(load_dataset(dataset, image_size=model.image_size, **asked), label_ids)
     cache = encode_latents(
         images, model, out, batch_size, workers=workers, new_labels=new_labels,
         mixed_precision=mixed_precision, part=part, progress=progress,

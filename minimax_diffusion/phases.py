@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fastcore.script import call_parse
 from tqdm.auto import tqdm
 
 from .device import precision, torch_defaults
@@ -135,7 +134,6 @@ def finetune_phases(
     return stage.out
 
 # %% ../nbs/22_phases.ipynb #ph000032
-@call_parse
 @script
 @takes_settings(FineTuning)
 def minimax_phases(

@@ -29,7 +29,6 @@ from diffusers import (
 )
 from diffusers.utils.torch_utils import randn_tensor
 from fastcore.meta import delegates
-from fastcore.script import call_parse
 from huggingface_hub import DatasetCard, DatasetCardData
 from PIL import Image
 from torchvision.utils import make_grid
@@ -752,7 +751,6 @@ def sample(
     return DistilledSet(stage.out)
 
 # %% ../nbs/23_sample.ipynb #1cec7cc1
-@call_parse
 @script
 @takes_settings(Sampling)
 def minimax_sample(

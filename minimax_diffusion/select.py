@@ -38,7 +38,10 @@ class Pool:
 
     def __len__(self): return len(self.targets)
 
-    def rows(self, c) -> torch.Tensor:
+    def rows(
+        self,
+        c: int,  # the class
+    ) -> torch.Tensor:  # (n,)
         "Rows of a class."
         return (self.targets == c).nonzero()[:, 0]
 

@@ -134,6 +134,7 @@ def sync(
     "Return when a file or folder is on the disk, and not only on its way there."
     path = Path(path)
     parts = [*path.rglob("*"), path] if path.is_dir() else [path]
+    parts = [part for part in parts if part.name != ".lock"]  # closing it would let go of the folder
     with ThreadPoolExecutor(16) as pool:  # a disk writes many at once as fast as one
         list(pool.map(_sync_one, parts))
 

@@ -49,7 +49,8 @@ def ratio(text, background):
 def variables():
     "Theme -> the variables that nbs/styles.css gives it; the dark theme keeps what it does not set"
     css = (ROOT / 'nbs/styles.css').read_text(encoding='utf-8')
-    light, dark = (re.search(rf'^{name} *{{(.*?)}}', css, re.MULTILINE | re.DOTALL)[1] for name in (':root', r'\.quarto-dark'))
+    found = (re.search(rf'^{name} *{{(.*?)}}', css, re.MULTILINE | re.DOTALL) for name in (':root', r'\.quarto-dark'))
+    light, dark = (match[1] for match in found)
     light, dark = (dict(re.findall(r'--([\w-]+): *([^;]+);', block)) for block in (light, dark))
     return {'light': light, 'dark': light | dark}
 

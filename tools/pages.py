@@ -113,6 +113,7 @@ def unstamped(notebook):
     "Outputs of cells that no build runs, without a word on what made them: version or commit, device, date"
     cells = json.loads((NBS / notebook).read_text(encoding='utf-8'))['cells']
     texts = [''.join(cell['source']) for cell in cells]
+    if any('All stored outputs' in text and STAMP.search(text) for text in texts): return
     kept = [i for i, text in enumerate(texts) if FLAGGED.search(text) and cells[i].get('outputs')]
     for i in kept:
         if i + 1 in kept: continue  # the stamp stands under the last of a group

@@ -27,7 +27,8 @@ class FullDisk:
         self.folder, self.number, self.seen = str(folder), number, 0
         serialize = safetensors.torch.serialize_file
         def _serialize(tensors, path, *rest, **options):
-            if self.next(): raise SafetensorError('Error while serializing: I/O error: No space left on device (os error 28)')
+            if self.next():
+                raise SafetensorError('Error while serializing: I/O error: No space left on device (os error 28)')
             return serialize(tensors, path, *rest, **options)
         safetensors.torch.serialize_file = _serialize
         sys.addaudithook(self.hear)

@@ -284,7 +284,9 @@ def spoil(folder, chance):
         how = chance.choice(hows)
         done.append(f'{how.__name__} {file.relative_to(folder)}')
         if how is remove: file.unlink(missing_ok=True)
-        elif file.exists(): file.write_bytes(how(bytearray(file.read_bytes()), chance, [f for f in files if f.exists()]))
+        elif file.exists():
+            there = [f for f in files if f.exists()]
+            file.write_bytes(how(bytearray(file.read_bytes()), chance, there))
     return ', '.join(done)
 
 

@@ -68,7 +68,8 @@ def after(stage, inputs, folder, leave):
         leave()
         before = state()
         STAGES[stage](inputs, folder/'out')
-        changed = [str(old)[:200] + ' became ' + str(new)[:200] for old, new in zip(before, state()) if str(old) != str(new)]
+        pairs = zip(before, state())
+        changed = [f'{str(old)[:200]} became {str(new)[:200]}' for old, new in pairs if str(old) != str(new)]
         if changed: raise SystemExit('changed the process: ' + '; '.join(changed))
     folder.mkdir()
     log = folder.with_suffix('.log')
