@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from .device import precision, resolve_device, torch_defaults
-from .stage import config_difference, read_config, read_json, write_atomic, write_json
+from .stage import config_difference, read_config, read_json, sweep, write_atomic, write_json
 from .console import comma_list, comma_numbers, comma_pairs, markdown_table, options, script
 from minimax_diffusion.images import (
     ImageDataset, ImageError, check_on_error, dataset_digest, describe, image_folder, subset, to_tensors,
@@ -244,6 +244,7 @@ def distill(
         save_merged(run)
         reports = judge_sets(run, made)
         write_page(run, made, reports)
+    sweep(run.out)
     return load_report(run.out)
 
 # %% ../nbs/40_distill.ipynb #c5b0fe52

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RESERVED', 'folder_digest', 'digest', 'read_json', 'read_config', 'read_product', 'state_digest', 'sync',
-           'write_atomic', 'write_json', 'read_tensors', 'Checkpoint', 'config_difference', 'environment', 'verify',
-           'products', 'begun', 'Stage', 'share', 'safe_name', 'safe_names']
+           'write_atomic', 'sweep', 'write_json', 'read_tensors', 'Checkpoint', 'config_difference', 'environment',
+           'verify', 'products', 'begun', 'Stage', 'share', 'safe_name', 'safe_names']
 
 # %% ../nbs/01_stage.ipynb #b82c5a95
 import errno
@@ -168,6 +168,13 @@ def write_atomic(
         _sync_one(temporary)
         os.replace(temporary, path)
     _sync_one(path.parent)
+
+
+def sweep(
+    folder: str | Path,  # in which no other process writes
+):
+    "Delete what writes that were killed left in a folder; what lies in folders within stays."
+    for left in Path(folder).glob(".*.tmp"): shutil.rmtree(left, ignore_errors=True)
 
 # %% ../nbs/01_stage.ipynb #dcbbfc66
 def write_json(

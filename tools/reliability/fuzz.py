@@ -18,7 +18,7 @@ import warnings
 from collections import Counter as Tally
 from pathlib import Path
 
-from common import in_children, prepare, scratch
+from common import in_children, needs, prepare, scratch
 import torch
 
 from minimax_diffusion.adapter import phase_adapters, read_adapter, save_pipeline
@@ -120,17 +120,21 @@ READERS = {  # name -> what is spoilt, and who reads it
 }
 
 
+MADE_FROM = {'run': 'distill', 'job': 'pretrain', 'pictures': 'pretrain', 'pt': 'pretrain', 'pretrain/pipeline': 'pretrain'}
+
+
 class Whole:
     "The products before they are spoilt."
 
-    def __init__(self, inputs):
+    def __init__(self, inputs, readers):
         self.inputs = inputs
-        needed = ['pretrain', 'encode', 'finetune', 'phases', 'sample', 'evaluate', 'teacher', 'distill']
-        prepare(inputs, needed)
+        sources = {READERS[name][0] for name in readers}
+        made = {MADE_FROM.get(source, source) for source in sources} | {'pretrain'}
+        prepare(inputs, [stage for stage in stages.STAGES if any(stage in needs(name) for name in made)])
+        if 'job' in sources: self._job(inputs/'job')
+        if 'pictures' in sources: self._pictures(inputs/'pictures')
+        if 'run' in sources: self._run(inputs/'run')
         self.classes = [str(c) for c in range(10)]
-        self._job(inputs/'job')
-        self._pictures(inputs/'pictures')
-        self._run(inputs/'run')
         self.images = None
         self.configs = {}
         for folder in inputs.iterdir():
@@ -353,8 +357,9 @@ def main():
     asked = parser.parse_args()
     bad = 0
     with scratch(asked.folder) as root:
-        whole = Whole(root/'inputs')
-        for name in asked.reader.split(','):
+        readers = asked.reader.split(',')
+        whole = Whole(root/'inputs', readers)
+        for name in readers:
             record, failed = fuzz(name, asked.cases, whole, root, asked.workers)
             print(json.dumps(record), flush=True)
             for number, done, text in failed[:asked.show]: print(f'  case {number}: {done}\n{text}', flush=True)
