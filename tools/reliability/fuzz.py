@@ -120,7 +120,9 @@ READERS = {  # name -> what is spoilt, and who reads it
 }
 
 
-MADE_FROM = {'run': 'distill', 'job': 'pretrain', 'pictures': 'pretrain', 'pt': 'pretrain', 'pretrain/pipeline': 'pretrain'}
+MADE_FROM = {
+    'run': 'distill', 'job': 'pretrain', 'pictures': 'pretrain', 'pt': 'pretrain', 'pretrain/pipeline': 'pretrain',
+}
 
 
 class Whole:
