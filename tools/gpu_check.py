@@ -16,7 +16,9 @@ from pathlib import Path
 import torch
 
 from minimax_diffusion.benchmarks import load_dataset, published_rows
-from minimax_diffusion.compare.bench import random_backbone, random_latents, run_bench, run_table, stage_table, workload
+from minimax_diffusion.compare.bench import (
+    clock, random_backbone, random_latents, run_bench, run_table, stage_table, workload,
+)
 from minimax_diffusion.compare.reference import make_trainer
 from minimax_diffusion.console import markdown_table
 from minimax_diffusion.device import resolve_device
@@ -49,15 +51,10 @@ def train(work, device, steps, **settings):
         backbone = random_backbone(work, device, vae=False)
         trainer = make_trainer(latents, backbone, batch_size=work.batch_size, **settings)
         for _ in range(5): trainer.step()
-        wait(device)
-        start = time.perf_counter()
+        start = clock(device)
         for _ in range(steps): trainer.step()
-        wait(device)
-    return trainer, (time.perf_counter() - start) / steps
-
-
-def wait(device):
-    if device.type == 'cuda': torch.cuda.synchronize(device)
+        seconds = clock(device) - start
+    return trainer, seconds / steps
 
 
 def apart(ours, theirs):

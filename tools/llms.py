@@ -1,11 +1,12 @@
 "Write nbs/llms.txt, the site's pages for programs that read: python tools/llms.py [--check]"
 import re
-import sys
 from pathlib import Path
 
 import yaml
 from execnb.nbio import read_nb
 from fastcore.script import call_parse
+
+from written import write_or_check
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / 'nbs'
@@ -54,7 +55,5 @@ def render():
 @call_parse
 def main(check: bool = False):  # only compare, write nothing
     "Write nbs/llms.txt from _quarto.yml and the notebooks, or check that it is what would be written"
-    path, text = NBS / 'llms.txt', render()
-    if not check: path.write_text(text, encoding='utf-8')
-    elif not path.exists() or path.read_text(encoding='utf-8') != text:
-        sys.exit('nbs/llms.txt is not what the pages say: run python tools/llms.py')
+    stale = 'nbs/llms.txt is not what the pages say: run python tools/llms.py'
+    write_or_check(NBS / 'llms.txt', render(), check, stale)

@@ -7,6 +7,8 @@ from pathlib import Path
 from execnb.nbio import read_nb
 from fastcore.script import call_parse
 
+from written import write_or_check
+
 ROOT = Path(__file__).resolve().parent.parent
 HIDDEN = re.compile(r'^#\|\s*(hide\s*$|include:\s*false|echo:\s*false)', re.MULTILINE)
 PYTHON = '```python\n'
@@ -98,8 +100,7 @@ def missing(text):
 @call_parse
 def main(check: bool = False):  # only compare, write nothing
     "Write README.md from nbs/index.ipynb, or check that it is what would be written"
-    path, text = ROOT / 'README.md', render()
-    if not check: path.write_text(text, encoding='utf-8')
-    elif not path.exists() or path.read_text(encoding='utf-8') != text:
-        sys.exit('README.md is not what nbs/index.ipynb makes: run python tools/readme.py')
+    text = render()
+    stale = 'README.md is not what nbs/index.ipynb makes: run python tools/readme.py'
+    write_or_check(ROOT / 'README.md', text, check, stale)
     if lost := missing(text): sys.exit('README.md links to files that do not exist: ' + ', '.join(lost))

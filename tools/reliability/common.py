@@ -1,4 +1,6 @@
 "Processes that are started, killed and looked after; folders that are compared."
+import argparse
+import json
 import mmap
 import os
 import shutil
@@ -136,3 +138,25 @@ def needs(stage):
     "The stages whose products a stage needs, and itself."
     names = [*NEEDS.get(stage, ['pretrain'] if stage == 'distill' else []), stage]
     return list(dict.fromkeys(names))
+
+
+def stage_parser(doc, stages):
+    "What every driver that tries stages is asked: which ones, and where to work."
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument('--stage', default=','.join(stages), help='stages, comma-separated; default: %(default)s')
+    parser.add_argument('--folder', help='where to work; default: a temporary folder')
+    return parser
+
+
+def try_stages(asked, attempt):
+    "Print the records of `attempt(stage, inputs, folder)` for each stage that was asked for; 1 where something failed."
+    failed = 0
+    with scratch(asked.folder) as root:
+        for stage in asked.stage.split(','):
+            prepare(root/'inputs', needs(stage)[:-1])
+            folder = root/f'{Path(sys.argv[0]).stem}-{stage}'
+            folder.mkdir()
+            for record in attempt(stage, root/'inputs', folder):
+                print(json.dumps(record), flush=True)
+                failed += len(record['failed'])
+    return min(1, failed)

@@ -5,14 +5,12 @@ second on, and so on. The stage must end with one clear line. Then there is room
 complete, with the product of a run that never lacked room. With --disk the stage also runs on a small disk in memory
 (needs root) that is really full, with growing sizes.
 """
-import argparse
 import errno
-import json
 import os
 import subprocess
 import sys
 
-from common import contents, difference, in_child, needs, prepare, scratch, still_clock
+from common import contents, difference, in_child, stage_parser, still_clock, try_stages
 import safetensors.torch
 from safetensors import SafetensorError
 from stages import STAGES
@@ -104,24 +102,15 @@ def on_small_disks(stage, inputs, root):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--stage', default=','.join(STAGES), help='stages, comma-separated; default: all')
+    parser = stage_parser(__doc__, STAGES)
     parser.add_argument('--every', type=int, default=1, help='try every so many writes')
     parser.add_argument('--disk', action='store_true', help='also on small disks in memory, which needs root')
-    parser.add_argument('--folder', help='where to work; default: a temporary folder')
     asked = parser.parse_args()
-    failed = 0
-    with scratch(asked.folder) as root:
-        for stage in asked.stage.split(','):
-            prepare(root/'inputs', needs(stage)[:-1])
-            folder = root/f'full-{stage}'
-            folder.mkdir()
-            records = [on_full_disks(stage, root/'inputs', folder, asked.every)]
-            if asked.disk: records.append(on_small_disks(stage, root/'inputs', folder))
-            for record in records:
-                print(json.dumps(record), flush=True)
-                failed += len(record['failed'])
-    return min(1, failed)
+
+    def _attempt(stage, inputs, folder):
+        yield on_full_disks(stage, inputs, folder, asked.every)
+        if asked.disk: yield on_small_disks(stage, inputs, folder)
+    return try_stages(asked, _attempt)
 
 
 if __name__ == '__main__': sys.exit(main())

@@ -6,7 +6,6 @@ one comes to its end. After each kill the same stage is run again in the same fo
 of a run that nobody killed, byte for byte, nothing left beside it, and at most one interval between two checkpoints
 done twice. safetensors' own write is also cut in its middle.
 """
-import argparse
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ import sys
 import threading
 import time
 
-from common import Counter, contents, difference, in_child, in_children, needs, prepare, scratch, still_clock
+from common import Counter, contents, difference, in_child, in_children, stage_parser, still_clock, try_stages
 import safetensors.torch
 from stages import STAGES, WORK
 
@@ -147,25 +146,16 @@ def trials(stage, inputs, root, workers, every):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--stage', default=','.join(STAGES), help='stages, comma-separated; default: all')
+    parser = stage_parser(__doc__, STAGES)
     parser.add_argument('--every', type=int, default=1, help='kill before every so many operations')
     parser.add_argument('--workers', type=int, default=1, help='trials at a time')
-    parser.add_argument('--folder', help='where to work; default: a temporary folder')
     asked = parser.parse_args()
-    failed = 0
-    with scratch(asked.folder) as root:
-        (root/'inputs').mkdir(exist_ok=True)
-        for stage in asked.stage.split(','):
-            prepare(root/'inputs', needs(stage)[:-1])
-            folder = root/f'kill-{stage}'
-            folder.mkdir()
-            start = time.monotonic()
-            record = trials(stage, root/'inputs', folder, asked.workers, asked.every)
-            record['seconds'] = round(time.monotonic() - start)
-            print(json.dumps(record), flush=True)
-            failed += len(record['failed'])
-    return min(1, failed)
+
+    def _attempt(stage, inputs, folder):
+        start = time.monotonic()
+        record = trials(stage, inputs, folder, asked.workers, asked.every)
+        yield record | {'seconds': round(time.monotonic() - start)}
+    return try_stages(asked, _attempt)
 
 
 if __name__ == '__main__': sys.exit(main())

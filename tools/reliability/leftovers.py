@@ -4,12 +4,10 @@ Each stage runs in a process in which something else was left behind: environmen
 a user's own Accelerator with gradient accumulation, other defaults of torch. The product must be that of a fresh
 process, byte for byte, and what was left must be there afterwards.
 """
-import argparse
-import json
 import os
 import sys
 
-from common import contents, difference, in_child, needs, prepare, scratch, still_clock
+from common import contents, difference, in_child, stage_parser, still_clock, try_stages
 import numpy as np
 import torch
 from stages import STAGES
@@ -88,19 +86,8 @@ def compare(stage, inputs, root):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--stage', default=','.join(STAGES), help='stages, comma-separated; default: all')
-    parser.add_argument('--folder', help='where to work; default: a temporary folder')
-    asked = parser.parse_args()
-    failed = 0
-    with scratch(asked.folder) as root:
-        for stage in asked.stage.split(','):
-            prepare(root/'inputs', needs(stage)[:-1])
-            (root/stage).mkdir()
-            record = compare(stage, root/'inputs', root/stage)
-            print(json.dumps(record), flush=True)
-            failed += len(record['failed'])
-    return min(1, failed)
+    asked = stage_parser(__doc__, STAGES).parse_args()
+    return try_stages(asked, lambda *where: [compare(*where)])
 
 
 if __name__ == '__main__': sys.exit(main())

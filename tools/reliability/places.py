@@ -3,13 +3,11 @@
 A folder that holds only a hidden file, a link, a mounted disk (needs root), a place under a file, a folder that belongs
 to somebody else. A stage must write its product there, and find it when it is asked again, or refuse before any work.
 """
-import argparse
-import json
 import os
 import subprocess
 import sys
 
-from common import Counter, contents, difference, in_child, needs, prepare, scratch, still_clock
+from common import Counter, contents, difference, in_child, stage_parser, still_clock, try_stages
 from kill import counted
 from stages import STAGES, WORK
 
@@ -97,19 +95,8 @@ def places(stage, inputs, root):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--stage', default=','.join(STAGES), help='stages, comma-separated; default: all')
-    parser.add_argument('--folder', help='where to work; default: a temporary folder')
-    asked = parser.parse_args()
-    failed = 0
-    with scratch(asked.folder) as root:
-        for stage in asked.stage.split(','):
-            prepare(root/'inputs', needs(stage)[:-1])
-            (root/stage).mkdir()
-            record = places(stage, root/'inputs', root/stage)
-            print(json.dumps(record), flush=True)
-            failed += len(record['failed'])
-    return min(1, failed)
+    asked = stage_parser(__doc__, STAGES).parse_args()
+    return try_stages(asked, lambda *where: [places(*where)])
 
 
 if __name__ == '__main__': sys.exit(main())

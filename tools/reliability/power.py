@@ -7,15 +7,13 @@ power cut. Every third copy is taken a second later, when the journal knows the 
 in memory. Then each copy is mounted, which replays its journal. A product that is there must be whole, byte for byte,
 and the stage, run again, must complete with the right product. --no-sync lets fsync do nothing, to see what it is for.
 """
-import argparse
-import json
 import os
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
 
-from common import contents, difference, in_child, needs, prepare, scratch, still_clock
+from common import contents, difference, in_child, stage_parser, still_clock, try_stages
 from kill import Killer
 from stages import STAGES
 
@@ -116,23 +114,12 @@ def cuts(stage, inputs, root, every, syncs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--stage', default='encode,finetune,sample', help='stages, comma-separated')
+    parser = stage_parser(__doc__, ['encode', 'finetune', 'sample'])
     parser.add_argument('--every', type=int, default=1, help='copy before every so many operations')
     parser.add_argument('--no-sync', action='store_true', help='let fsync do nothing')
-    parser.add_argument('--folder', help='where to work; default: a temporary folder')
     asked = parser.parse_args()
     if os.geteuid(): raise SystemExit('power.py mounts disks, which needs root')
-    failed = 0
-    with scratch(asked.folder) as root:
-        for stage in asked.stage.split(','):
-            prepare(root/'inputs', needs(stage)[:-1])
-            folder = root/f'power-{stage}'
-            folder.mkdir()
-            record = cuts(stage, root/'inputs', folder, asked.every, not asked.no_sync)
-            print(json.dumps(record), flush=True)
-            failed += len(record['failed'])
-    return min(1, failed)
+    return try_stages(asked, lambda *where: [cuts(*where, asked.every, not asked.no_sync)])
 
 
 if __name__ == '__main__': sys.exit(main())

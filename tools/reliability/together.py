@@ -3,12 +3,10 @@
 They ask for different seeds. One of them must finish with the product of its seed, byte for byte; the other must be
 refused in one line that says who holds the folder, or what differs.
 """
-import argparse
-import json
 import sys
 import time
 
-from common import contents, difference, fork, in_child, needs, prepare, scratch, still_clock, wait
+from common import contents, difference, fork, in_child, stage_parser, still_clock, try_stages, wait
 from stages import STAGES
 
 REFUSED = ('is being written by', 'holds another run')
@@ -56,21 +54,10 @@ def pairs(stage, count, inputs, root):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--stage', default='finetune', help='stages, comma-separated')
+    parser = stage_parser(__doc__, ['finetune'])
     parser.add_argument('--pairs', type=int, default=100, help='of each stage')
-    parser.add_argument('--folder', help='where to work; default: a temporary folder')
     asked = parser.parse_args()
-    failed = 0
-    with scratch(asked.folder) as root:
-        for stage in asked.stage.split(','):
-            prepare(root/'inputs', needs(stage)[:-1])
-            folder = root/f'together-{stage}'
-            folder.mkdir()
-            record = pairs(stage, asked.pairs, root/'inputs', folder)
-            print(json.dumps(record), flush=True)
-            failed += len(record['failed'])
-    return min(1, failed)
+    return try_stages(asked, lambda stage, inputs, folder: [pairs(stage, asked.pairs, inputs, folder)])
 
 
 if __name__ == '__main__': sys.exit(main())
