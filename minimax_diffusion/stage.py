@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESERVED', 'folder_digest', 'digest', 'read_json', 'read_config', 'read_product', 'state_digest', 'sync',
            'write_atomic', 'sweep', 'write_json', 'read_tensors', 'Checkpoint', 'config_difference', 'environment',
-           'verify', 'products', 'begun', 'Stage', 'share', 'safe_name', 'safe_names']
+           'verify', 'products', 'share', 'begun', 'Stage', 'safe_name', 'safe_names']
 
 # %% ../nbs/01_stage.ipynb #b82c5a95
 import errno
@@ -409,6 +409,18 @@ def _launch_name(part):
     names = [address, os.environ.get("MASTER_PORT", ""), os.environ.get("TORCHELASTIC_RUN_ID", "")]
     return f"the launch {':'.join(names)}"
 
+# %% ../nbs/01_stage.ipynb #sh000002
+def share(
+    part: str | None = None,  # "2/4": the second of four shares; None: all
+    device: str | torch.device | None = None,  # not needed: the launch is found in the environment
+) -> tuple:  # index of the share, from 0, and the number of shares
+    "Which share of the work is this process's: its part's, divided among the processes of an `accelerate launch`."
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", "1/1" if part is None else str(part))
+    k, n = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= k <= n: raise ValueError(f"part must be k/n with 1 <= k <= n, such as '2/4', got {part!r}")
+    rank, processes = _processes()
+    return (k - 1) * processes + rank, n * processes
+
 # %% ../nbs/01_stage.ipynb #st000019
 class _Lock:
     "A claim on a folder, held until this object or its process ends."
@@ -487,6 +499,7 @@ class Stage:
         inputs: dict | None = None,  # input name -> digest
         part: str | None = None,  # "2/4": processes with other parts write here, too
     ):
+        share(part)  # refuses what is no part before a folder is made
         self.out, self.name = Path(out), name
         inputs = {f"input {k}": v for k, v in (inputs or {}).items()}
         self.config = _plain({**config, **inputs})
@@ -659,18 +672,6 @@ def _remove(path):
     else:
         try: path.unlink(missing_ok=True)
         except OSError: pass
-
-# %% ../nbs/01_stage.ipynb #sh000002
-def share(
-    part: str | None = None,  # "2/4": the second of four shares; None: all
-    device: str | torch.device | None = None,  # not needed: the launch is found in the environment
-) -> tuple:  # index of the share, from 0, and the number of shares
-    "Which share of the work is this process's: its part's, divided among the processes of an `accelerate launch`."
-    found = re.fullmatch(r"([0-9]+)/([0-9]+)", "1/1" if part is None else str(part))
-    k, n = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= k <= n: raise ValueError(f"part must be k/n with 1 <= k <= n, such as '2/4', got {part!r}")
-    rank, processes = _processes()
-    return (k - 1) * processes + rank, n * processes
 
 # %% ../nbs/01_stage.ipynb #st000026
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)  # on Windows
