@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'KEYS', 'FineTuning', 'Batch', 'epoch_order', 'visited_rows', 'balanced_rows', 'batch_rows', 'draw_batch',
-           'MinimaxTrainer', 'ema_decay_for', 'CapturedStep', 'plot_history', 'recorded_source', 'finetune',
-           'next_sample', 'minimax_finetune']
+           'MinimaxTrainer', 'ema_decay_for', 'CapturedStep', 'plot_history', 'finetune', 'next_sample',
+           'minimax_finetune']
 
 # %% ../nbs/21_finetune.ipynb #4e10bb0b
 import copy
@@ -35,7 +35,7 @@ from .backbone import Backbone, load_backbone
 from minimax_diffusion.adapter import (
     apply_difffit, check_finite, init_label_rows, save_adapter,
 )
-from .latents import LatentCache, backbone_of
+from .latents import LatentCache, backbone_of, recorded_source
 from .memory import MemoryBank, minimax_criteria, remember
 
 # %% ../nbs/21_finetune.ipynb #5f85ed3d
@@ -639,15 +639,6 @@ def _identity(settings):
     config["steps"] = config.pop("max_steps")
     config["balanced"] = config["balanced"] or None  # as it was recorded before
     return config
-
-# %% ../nbs/21_finetune.ipynb #fed3db03
-def recorded_source(
-    backbone: Backbone,  # that a product is made with
-) -> str | None:  # what load_backbone takes; None where it was made by hand
-    "The source of a backbone, as a product's `config.json` names it."
-    source = backbone.source
-    if source == "digits" or not Path(source).exists(): return source or None
-    return str(Path(source).resolve()) if source else None
 
 # %% ../nbs/21_finetune.ipynb #f822f155
 def _check_backbone(latents, backbone):

@@ -95,11 +95,15 @@ def _cluster(x, k, rule, seed):
     return centers, assigned.bincount(minlength=k).double() / len(x)
 
 # %% ../nbs/24_guidance.ipynb #4252422f
-def _settings(term):
-    "The values of a term's fields, with its name."
-    values = {f.name: getattr(term, f.name) for f in fields(term)}
-    if "points" in values: values["points"] = term.points.record
-    return {"term": type(term).__name__, **values}
+class _Term:
+    "What all terms have."
+
+    @property
+    def settings(self) -> dict:
+        "The values of its fields, with its name: what tells it from other terms."
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if "points" in values: values["points"] = self.points.record
+        return {"term": type(self).__name__, **values}
 
 
 def _check_window(window):
@@ -113,7 +117,7 @@ def _check_scale(scale):
 
 # %% ../nbs/24_guidance.ipynb #beecc46c
 @dataclass(frozen=True, eq=False)
-class Modes:
+class Modes(_Term):
     "Leads every image to a point of its own (Chan-Santiago et al. 2025)."
     points: ClassPoints  # of every class
     scale: float = 0.1  # lambda; of a unit pull, 1
@@ -123,11 +127,6 @@ class Modes:
     def __post_init__(self):
         _check_scale(self.scale)
         _check_window((self.stop, 1))
-
-    @property
-    def settings(self) -> dict:
-        "What tells it from other terms."
-        return _settings(self)
 
     def __call__(self, step):
         if step.left <= self.stop: return None
@@ -139,7 +138,7 @@ class Modes:
 
 # %% ../nbs/24_guidance.ipynb #c85636df
 @dataclass(frozen=True, eq=False)
-class Apart:
+class Apart(_Term):
     "Pushes images of a class apart."
     scale: float = 120.0  # gamma of the cosine, lambda of the radial kernel
     among: str = "earlier"  # earlier: finished images; class: all images of the class, denoised together
@@ -155,11 +154,6 @@ class Apart:
         if self.kernel not in ("cosine", "rbf"):
             raise ValueError(f"kernel must be 'cosine' or 'rbf', got {self.kernel!r}")
         if self.width is not None and not self.width > 0: raise ValueError(f"width must be above 0, got {self.width}")
-
-    @property
-    def settings(self) -> dict:
-        "What tells it from other terms."
-        return _settings(self)
 
     def __call__(self, step):
         if not self.window[0] <= step.left <= self.window[1]: return None
@@ -213,7 +207,7 @@ def sinkhorn(
 
 # %% ../nbs/24_guidance.ipynb #3367f690
 @dataclass(frozen=True, eq=False)
-class Transport:
+class Transport(_Term):
     "Leads each image so that with those before it the set lies like the class (the distribution half of DMGD)."
     points: ClassPoints  # of every class, with their shares; the published number is 10
     scale: float = 0.05  # rho
@@ -228,11 +222,6 @@ class Transport:
         _check_window(self.window)
         if not self.epsilon > 0: raise ValueError(f"epsilon must be above 0, got {self.epsilon}")
         if self.sweeps < 1: raise ValueError(f"sweeps must be at least 1, got {self.sweeps}")
-
-    @property
-    def settings(self) -> dict:
-        "What tells it from other terms."
-        return _settings(self)
 
     def __call__(self, step):
         if not self.window[0] <= step.left <= self.window[1]: return None
@@ -258,18 +247,13 @@ class Transport:
 
 # %% ../nbs/24_guidance.ipynb #1c13bb43
 @dataclass(frozen=True, eq=False)
-class Start:
+class Start(_Term):
     "Begins in noised points in place of pure noise (as Su et al. 2024 do)."
     points: ClassPoints  # of every class
     strength: float = 0.7  # part of the steps that are taken; 1: all
 
     def __post_init__(self):
         if not 0 < self.strength <= 1: raise ValueError(f"strength must be above 0 and at most 1, got {self.strength}")
-
-    @property
-    def settings(self) -> dict:
-        "What tells it from other terms."
-        return _settings(self)
 
     def begin(
         self,

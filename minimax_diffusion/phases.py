@@ -21,8 +21,8 @@ from .stage import Stage, share
 from .console import change_settings, explain, script, takes_settings
 from .backbone import Backbone, load_backbone
 from .adapter import phase_adapters, phase_name
-from .latents import LatentCache, backbone_of
-from .finetune import PARTS, FineTuning, finetune, next_sample, recorded_source
+from .latents import LatentCache, backbone_of, recorded_source
+from .finetune import PARTS, FineTuning, finetune, next_sample
 
 # %% ../nbs/22_phases.ipynb #ph000009
 def phase_classes(
