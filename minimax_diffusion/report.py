@@ -163,15 +163,18 @@ def about_spread(
     judged = [row for row in report.rows if len(row["runs"]) > 1]
     sets = max(row.get("sets", 1) for row in judged)
     runs = max(len(row["runs"]) // row.get("sets", 1) for row in judged)
+    drawn = [row for row in judged if row.get("sets", 1) > 1]
+    fixed = sorted({row["method"] for row in judged if "sets" not in row})
+    only = f"; {', '.join(fixed)}: one set" if fixed else ""
     if sets == 1:
         text = (f"± is the deviation of {runs} runs on the same images: luck in training, not in choosing the images. "
                 "Luck in training alone")
+    elif runs == 1:
+        text = (f"± is the deviation over {sets} sets of images with one run each{only}: luck in choosing the images and "
+                "in training together. It")
     else:
-        drawn = [row for row in judged if row.get("sets", 1) > 1]
         between = np.mean([row[f"{report.headline}_between"] for row in drawn])
         within = np.mean([row[f"{report.headline}_within"] for row in drawn])
-        fixed = sorted({row["method"] for row in judged if "sets" not in row})
-        only = f"; {', '.join(fixed)}: one set" if fixed else ""
         text = (f"± is the deviation over {sets} sets of images with {runs} runs each{only}. The means of sets differ "
                 f"by ± {between:.1f}, the runs on one set by ± {within:.1f}. Luck")
     return f"{text} explains differences up to about {report.noise:.1f} points between two {report.headline} figures."
