@@ -170,8 +170,8 @@ def about_spread(
         text = (f"± is the deviation of {runs} runs on the same images: luck in training, not in choosing the images. "
                 "Luck in training alone")
     elif runs == 1:
-        text = (f"± is the deviation over {sets} sets of images with one run each{only}: luck in choosing the images and "
-                "in training together. It")
+        text = (f"± is the deviation over {sets} sets of images with one run each{only}: luck in choosing the images "
+                "and in training together. It")
     else:
         between = np.mean([row[f"{report.headline}_between"] for row in drawn])
         within = np.mean([row[f"{report.headline}_within"] for row in drawn])
