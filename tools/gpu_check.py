@@ -32,16 +32,19 @@ T4 = dict(mixed_precision='fp16', accumulation_steps=8, gradient_checkpointing=T
 
 def cells(options):
     "The cells for a GPU of every notebook, run in order after its other cells."
+    if options.device.type != 'cuda': return dict(text='not run: needs a CUDA GPU')
     notebooks = sorted(path for path in (ROOT/'nbs').rglob('*.ipynb') if '#| cuda' in path.read_text(encoding='utf-8'))
     if options.tiny: notebooks = notebooks[:1]
-    rows = []
+    rows, failed = [], []
     for path in notebooks:
         start = time.perf_counter()
         command = ['nbdev_test', '--path', str(path), '--flags', 'cuda', '--n_workers', '0']
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        if done.returncode: print(done.stdout[-3000:], done.stderr[-3000:])
+        if done.returncode:
+            failed.append(path.name)
+            print(done.stdout[-3000:], done.stderr[-3000:])
         rows.append([path.name, 'passed' if done.returncode == 0 else 'FAILED', time.perf_counter() - start])
-    return dict(head=['notebook', 'result', 'seconds'], rows=rows)
+    return dict(head=['notebook', 'result', 'seconds'], rows=rows, failed=failed)
 
 
 def train(work, device, steps, **settings):
@@ -141,6 +144,7 @@ def run_part(options):
     device = torch.cuda.get_device_name() if options.device.type == 'cuda' else 'CPU'
     write_json(options.out/f'{options.part}.json', found | dict(
         seconds=time.perf_counter() - start, device=device, environment=about))
+    if found.get('failed'): sys.exit(f'{options.part}: {", ".join(found["failed"])} failed')
 
 
 def run_all(options):
