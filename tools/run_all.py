@@ -1,39 +1,52 @@
-"""Run every notebook as a reader would: python tools/run_all.py [--only TEXT] [--limit SECONDS]
+"""Run every notebook as a reader would: python tools/run_all.py [--only TEXT] [--workers N] [--limit SECONDS]
 
 Each notebook is copied as one file into an empty folder and run from top to bottom on the CPU, no cell left out, with
-no project around it and the package importable, as in Colab. It must end without error, in time, and leave nothing
-behind but what KEEPS names.
+no project around it and the package importable, as in Colab. It must end without error, in time, leave nothing behind
+but what KEEPS names, and print what is stored in it (tools/stored.py).
 """
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
-from execnb.nbio import read_nb
 from fastcore.script import call_parse
 from nbdev.doclinks import nbglob
+
+import stored
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / 'nbs'
 KEEPS = {'quickstart.ipynb': {'runs'}}  # results that the reader wants to have
-LONG = {'quickstart.ipynb': 900}  # seconds, where the real run is the point
+IGNORED = ('torchinductor', 'tmp-kernel')  # what torch and Jupyter leave in the folder for temporary files
 RUNNER = '''
-import sys
+import resource, sys
 import nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], 4)
 NotebookClient(notebook, timeout=None, kernel_name="python3").execute()
+nbformat.write(notebook, sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 '''
 
 
-def environment():
-    "The present one, without a GPU, the network's model hub, or more threads than there are cores"
-    threads = str(os.cpu_count())
-    return os.environ | {
-        'CUDA_VISIBLE_DEVICES': '', 'HF_HUB_OFFLINE': '1', 'OMP_NUM_THREADS': threads, 'MPLBACKEND': 'agg',
-        'PYTHONPATH': str(ROOT),
+class Result(NamedTuple):
+    name: str      # of the notebook
+    seconds: float
+    memory: float  # the largest process, GB; 0 where it failed
+    wrong: list    # what is wrong, a line each; empty where all is well
+
+
+def environment(threads):
+    "The present one, without a GPU or the network's model hub"
+    given = {key: value for key, value in os.environ.items() if key not in ('MPLBACKEND', 'MINIMAX_REFERENCE')}
+    return given | {
+        'CUDA_VISIBLE_DEVICES': '', 'HF_HUB_OFFLINE': '1', 'OMP_NUM_THREADS': str(threads), 'PYTHONPATH': str(ROOT),
     }
 
 
@@ -44,60 +57,71 @@ def what_happened(output):
     return (said or lines or ['ended without a word'])[-1][:160]
 
 
-def left_behind(folder, name):
-    "Files and folders that are not the notebook"
+def left_behind(folder, temporary, name):
+    "What stays that is not the notebook: in its folder, and where `tempfile` puts things"
     kept = {Path(name).name} | KEEPS.get(name, set())
-    return sorted(path.name for path in folder.iterdir() if path.name not in kept)
+    here = sorted(path.name for path in folder.iterdir() if path.name not in kept)
+    there = sorted(path.name for path in temporary.iterdir() if not path.name.startswith(IGNORED))
+    return here + [f'$TMPDIR/{name}' for name in there]
 
 
-def run(name, limit):
-    "Seconds, and what is wrong; nothing where all is well"
-    with tempfile.TemporaryDirectory() as empty:
-        folder = Path(empty)
-        temporary = folder.parent / f'{folder.name}-tmp'  # where tempfile puts things, to see what stays
-        temporary.mkdir()
-        copy = folder / Path(name).name
-        copy.write_bytes((NBS / name).read_bytes())
-        start = time.perf_counter()
-        command = [sys.executable, '-c', RUNNER, copy.name]
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment() | {'TMPDIR': str(temporary)}, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            output, _ = process.communicate(timeout=limit)
-            wrong = what_happened(output) if process.returncode else ''
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.communicate()
-            wrong = f'not finished after {limit} s'
-        seconds = time.perf_counter() - start
-        left = left_behind(folder, name) + [f'$TMPDIR/{path.name}' for path in temporary.iterdir()]
-        left = [path for path in left if not path.startswith(('$TMPDIR/torchinductor', '$TMPDIR/tmp-kernel'))]
-        if left and not wrong: wrong = f'leaves {len(left)} behind: ' + ', '.join(left[:4])
-        subprocess.run(['rm', '-rf', temporary], check=True)
-        return seconds, wrong
+def execute(folder, name, done, env, limit):
+    "Run a copy in its folder, store it executed in `done`: GB of its largest process, and what went wrong"
+    process = subprocess.Popen(
+        [sys.executable, '-c', RUNNER, name, done], cwd=folder, env=env, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try: output, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        process.communicate()
+        return 0, f'not finished after {limit} s'
+    if process.returncode: return 0, what_happened(output)
+    return int(output.split()[-1]) / 1e6, ''
 
 
-def runs(name):
-    "Whether a notebook has anything to run"
-    return any(cell.cell_type == 'code' for cell in read_nb(NBS / name).cells)
+def run(name, limit, threads):
+    "One notebook alone in an empty folder, in its own folder for temporary files"
+    work = Path(tempfile.mkdtemp(prefix='run_all-'))
+    folder, temporary, done = work / 'reader', work / 'tmp', work / 'done.ipynb'
+    folder.mkdir(), temporary.mkdir()
+    shutil.copy(NBS / name, folder)
+    env = environment(threads) | {'TMPDIR': str(temporary)}
+    start = time.perf_counter()
+    memory, failure = execute(folder, Path(name).name, done, env, limit)
+    seconds = time.perf_counter() - start
+    wrong = [failure] if failure else []
+    if not failure:
+        left = left_behind(folder, temporary, name)
+        if left: wrong.append(f'leaves {len(left)} behind: ' + ', '.join(left[:4]))
+        wrong += stored.differences(NBS / name, done)
+    shutil.rmtree(work, ignore_errors=True)
+    return Result(name, seconds, memory, wrong)
+
+
+def cells_of(name):
+    "The code cells of a notebook, as text"
+    cells = json.loads((NBS / name).read_text(encoding='utf-8'))['cells']
+    return [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code']
 
 
 @call_parse
 def main(
     only: str = '',  # notebooks whose path holds this text; several comma-separated
+    workers: int = 1,  # notebooks at a time
+    threads: int = 1,  # CPU threads of each
     limit: int = 180,  # seconds a notebook may take
 ):
-    "Run every notebook alone in an empty folder, nothing skipped, and print a table"
+    "Run notebooks alone in an empty folder, nothing skipped, and print a table"
     names = [path.relative_to(NBS).as_posix() for path in nbglob(NBS, as_path=True)]
     asked = only.split(',')
-    chosen = [name for name in names if runs(name) and any(text in name for text in asked)]
+    chosen = [name for name in names if cells_of(name) and any(text in name for text in asked)]
     if not chosen: sys.exit(f'no notebook holds {only!r} in its path')
-    failed, total = 0, 0.0
-    for name in chosen:
-        seconds, wrong = run(name, LONG.get(name, limit))
-        failed += bool(wrong)
-        total += seconds
-        print(f'{name:38} {seconds:6.0f} s  {wrong or "ok"}', flush=True)
-    print(f'{len(chosen) - failed} of {len(chosen)} run to their end, {total:.0f} s together')
+    start, failed = time.perf_counter(), 0
+    with ThreadPoolExecutor(workers) as pool:
+        for result in pool.map(lambda name: run(name, limit, threads), chosen):
+            failed += bool(result.wrong)
+            verdict = '\n    '.join(result.wrong) or 'ok'
+            print(f'{result.name:38} {result.seconds:6.0f} s {result.memory:6.1f} GB  {verdict}', flush=True)
+    seconds = time.perf_counter() - start
+    print(f'{len(chosen) - failed} of {len(chosen)} run to their end and print what is stored, {seconds:.0f} s')
     if failed: sys.exit(1)
