@@ -183,6 +183,10 @@ class DiffusionTerms:
     vb: torch.Tensor  # (N,) variational bound, bits per dimension
     pred_z0: torch.Tensor  # (N, C, H, W) predicted clean latents
 
+    def __repr__(self):
+        mse, vb = self.mse.mean().item(), self.vb.mean().item()
+        return f"DiffusionTerms({len(self.mse)} latents: mean squared error {mse:.3g}, bound {vb:.3g} bits)"
+
     @property
     def loss(self) -> torch.Tensor:
         "The diffusion loss of every sample, (N,)."

@@ -199,6 +199,10 @@ class Matching:
         self.optimizer = torch.optim.SGD([self.pixels], settings.lr, settings.momentum)
         self.losses = []
 
+    def __repr__(self):
+        done = f"{len(self.losses)} of {self.settings.iterations} iterations"
+        return f"Matching({self.pixels.shape[0]} classes, {self.pixels.shape[1]} images each, {done})"
+
     def embedding(
         self,
         iteration: int,  # decides the weights

@@ -101,6 +101,10 @@ class Batch:
     labels: torch.Tensor  # (B,) label of the backbone
     drop: torch.Tensor  # (B,) bool, labels to replace by the null label
 
+    def __repr__(self):
+        size = "x".join(map(str, self.z0.shape[1:]))
+        return f"Batch({len(self.z0)} latents of {size}, {len(self.classes.unique())} classes)"
+
     def to(
         self,
         device,  # where to
@@ -325,6 +329,12 @@ class MinimaxTrainer:
         elif compile: self.transformer.compile(mode=compile, dynamic=False)
         if self.processes > 1: self.transformer = self.accelerator.prepare_model(self.transformer)
         self._update = _captured(self) if capture else self.update
+
+    def __repr__(self):
+        steps = self.settings.steps(len(self.latents))
+        trained = sum(parameter.numel() for parameter in self.parameters.values())
+        where = f"on {self.device}, {self.precision}"
+        return f"MinimaxTrainer({self.at} of {steps} steps, {trained:,} parameters trained, {where})"
 
     def draw(self) -> Batch:  # on the device
         "The next batch."

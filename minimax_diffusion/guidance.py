@@ -26,6 +26,10 @@ class ClassPoints:
     shares: dict  # label -> (k,) part of the class's images at each point
     settings: dict  # how they were found
 
+    def __repr__(self):
+        found = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return f"ClassPoints({len(self.points)} classes, {sum(map(len, self.points.values()))} points: {found})"
+
     def at(
         self,
         labels: torch.Tensor,  # (N,) labels of the backbone

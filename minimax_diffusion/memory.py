@@ -111,6 +111,14 @@ def filled(
     "Which slots of each class's memory hold a vector."
     return torch.arange(self.memory_size, device=classes.device) < self.count[classes][:, None]
 
+# %% ../nbs/20_memory.ipynb #a9e65110
+@patch
+def extra_repr(self: MemoryBank):
+    "What stands between the brackets where a bank is shown."
+    held = self.count[:-1].clamp(max=self.memory_size)
+    of_classes = f"{int((held > 0).sum())} of {len(held)} classes"
+    return f"{int(held.sum())} vectors of {of_classes}, room for {self.memory_size} of {self.vectors.shape[2]} a class"
+
 # %% ../nbs/20_memory.ipynb #crit0002
 def minimax_criteria(
     pred: torch.Tensor,  # predicted clean latents (N, ...), flattened to vectors

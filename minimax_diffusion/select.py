@@ -38,6 +38,11 @@ class Pool:
 
     def __len__(self): return len(self.targets)
 
+    def __repr__(self):
+        judged = "no probabilities" if self.probabilities is None else "probabilities"
+        classes, width = len(self.targets.unique()), self.features.shape[1]
+        return f"Pool({len(self)} images of {classes} classes, {width} features each, {judged})"
+
     def rows(
         self,
         c: int,  # the class

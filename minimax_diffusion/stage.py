@@ -269,6 +269,9 @@ class Checkpoint:
         if keep not in (1, 2): raise ValueError(f"keep must be 1 or 2, got {keep}")
         self.previous = self.path.with_name(f"{self.path.stem}.previous.safetensors")
 
+    def __repr__(self):
+        return f"Checkpoint({self.path}, {'there' if self.path.exists() else 'none yet'})"
+
     def save(
         self,
         state: dict,  # tensors, numbers, text and None, in dictionaries and lists
@@ -510,6 +513,9 @@ class Stage:
         self.complete = self._is_finished(self._target)
         if not self.complete: self._open(part)
         if self.complete: self._tidy()
+
+    def __repr__(self):
+        return f"Stage({self.name}, {self.out}, {'finished' if self.complete else 'not finished'})"
 
     @property
     def folder(self) -> Path:

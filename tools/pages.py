@@ -104,6 +104,7 @@ def contents(notebook):
     cells = json.loads(path.read_text(encoding='utf-8'))['cells']
     outputs = [(i, out) for i, cell in enumerate(cells) for out in cell.get('outputs', [])]
     yield from (f'{notebook} [{i}] stores an error' for i, out in outputs if out['output_type'] == 'error')
+    yield from (f'{notebook} [{i}] stores a warning' for i, out in outputs if out.get('name') == 'stderr')
     text = '\n'.join(''.join(cell['source']) for cell in cells)
     runs = any(cell['cell_type'] == 'code' for cell in cells)
     if notebook != 'index.ipynb' and runs and not BADGE.search(text): yield f'{notebook} has no Colab badge as raw HTML'
@@ -172,9 +173,7 @@ def processed(path):
 if __name__ == '__main__':
     notebooks = [p.relative_to(NBS).as_posix() for p in nbglob(NBS, as_path=True)]
     problems = [*navigation(notebooks), *told(), *unlisted(notebooks), *contrast.problems()]
-    for notebook in notebooks: problems += [*links(notebook), *contents(notebook)]
+    for notebook in notebooks: problems += [*links(notebook), *contents(notebook), *unstamped(notebook)]
     problems += build(notebooks)
     if problems: sys.exit('\n'.join(problems))
     print(f'{len(notebooks)} pages built')
-    for notebook in notebooks:
-        for warning in unstamped(notebook): print(warning)

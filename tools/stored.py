@@ -10,7 +10,7 @@ import json
 import re
 
 FLAGS = re.compile(r'^#\|\s*(?:slow|cuda|notest|eval:\s*false)', re.MULTILINE)
-OBJECT = re.compile(r'^<[^>]*>$|^interactive\(|^\w*(?:Box|Slider|Image|Output|Play)\(')
+OBJECT = re.compile(r'^<[^>]*>$|\d+%\|.*\[|^interactive\(|^\w*(?:Box|Slider|Image|Output|Play)\(')  # and progress bars
 NUMBER = re.compile(r'[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?')
 UNIT = r'(?:s|ms|µs|min|minutes?|seconds?|hours?|h|images?/s|it/s|GB|MB|KB|kB|bytes)'
 PASSED_OVER = [
@@ -42,8 +42,14 @@ def texts(cell):
             continue
         for kind in ('text/plain', 'text/markdown'):
             said = ''.join(out.get('data', {}).get(kind, ''))
-            if said and not OBJECT.match(said): shown.append(plain(said))
+            if said and not OBJECT.search(said): shown.append(plain(said))
     return [plain(printed.split('\r')[-1]), *shown]
+
+
+def warned(cell):
+    "What a cell writes to stderr, such as warnings and progress"
+    outputs = cell.get('outputs', [])
+    return ''.join(''.join(out['text']) for out in outputs if out.get('name') == 'stderr')
 
 
 def close(line, i, old, new):
@@ -80,5 +86,6 @@ def differences(path, done):
     cells, ran = (json.loads(p.read_text(encoding='utf-8'))['cells'] for p in (path, done))
     for i, (old, new) in enumerate(zip(cells, ran)):
         if old['cell_type'] != 'code' or FLAGS.search(''.join(old['source'])): continue
+        if 'Warning' in warned(new): yield f'[{i}] warns: {warned(new).strip()[:160]}'
         pair = differing('\n'.join(texts(old)), '\n'.join(texts(new)))
         if pair: yield f'[{i}] stored {pair[0][:100]!r}, printed {pair[1][:100]!r}'
