@@ -100,6 +100,10 @@ class Benchmark:
     rule: Callable | None = None  # file name -> "train", "val" or "test", empty where it does not say; None: by hash
     mixed: bool = False  # may folders called train and val mix the splits, so that file names count?
 
+    def __repr__(self):
+        classes = f"{len(self.classes)} classes" if self.classes else "all classes"
+        return f"Benchmark({classes} at {self.image_size} px, {self.backbone or 'no backbone to start from'})"
+
 # %% ../nbs/05_benchmarks.ipynb #fedbcd9f
 def imagenet_split(
     name: str,  # a file's name

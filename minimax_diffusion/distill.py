@@ -24,7 +24,9 @@ import torch
 
 from .device import precision, resolve_device, torch_defaults
 from .stage import config_difference, read_config, read_json, sweep, write_atomic, write_json
-from .console import comma_list, comma_numbers, comma_pairs, markdown_table, options, script
+from minimax_diffusion.console import (
+    Record, comma_list, comma_numbers, comma_pairs, markdown_table, options, script,
+)
 from minimax_diffusion.images import (
     ImageDataset, ImageError, check_on_error, dataset_digest, describe, image_folder, subset, to_tensors,
 )
@@ -50,7 +52,7 @@ from .metrics import classwise, nearest_real, plot_embedding, plot_nearest
 
 # %% ../nbs/40_distill.ipynb #155fe991
 @dataclass(frozen=True)
-class Distillation:
+class Distillation(Record):
     "Everything that a run depends on, besides the images themselves."
     dataset: str = "digits"  # name of a benchmark, folder, or hub:owner/name
     root: str | None = None  # where its images are; the digits and Hub datasets need none

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from .device import resolve_device, torch_defaults
 from .stage import Checkpoint, Stage
-from .console import change_settings, explain, takes_settings
+from .console import Record, change_settings, explain, takes_settings
 from .images import ImageDataset, dataset_digest, safe_folders, to_tensors
 from .networks import get_network
 from .training import Stopped, in_threads, says_how_to_go_on, waits
@@ -117,7 +117,7 @@ def siamese_augment(
 
 # %% ../nbs/37_distribution_matching.ipynb #d898f471
 @dataclass(frozen=True)
-class MatchingSettings:
+class MatchingSettings(Record):
     "How images are matched; the defaults are the paper's."
     iterations: int = 20_000  # steps of the optimizer
     image_size: int | None = None  # pixels to work at; None: the dataset's

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from .device import PRECISIONS, out_of_memory, precision, send, torch_defaults, tracked
 from .stage import Checkpoint, Stage, write_json
-from .console import change_settings, explain, hold_signals, script, takes_settings
+from .console import Record, change_settings, explain, hold_signals, script, takes_settings
 from .labels import match_labels
 from .diffusion import DiffusionTerms, noise_schedule, training_loss
 from .backbone import Backbone, load_backbone
@@ -55,7 +55,7 @@ def _is_decay(value):
 
 # %% ../nbs/21_finetune.ipynb #6e51d8fa
 @dataclass(frozen=True)
-class FineTuning:
+class FineTuning(Record):
     "Settings of a fine-tuning; the defaults are the paper's."
     lambda_r: float = 0.002  # weight of representativeness
     lambda_d: float = 0.008  # weight of diversity

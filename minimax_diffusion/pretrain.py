@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from .device import resolve_device, send, torch_defaults, tracked
 from .stage import Checkpoint, Stage, state_digest, write_json
-from .console import hold_signals, options, script
+from .console import Record, hold_signals, options, script
 from .images import dataset_digest, to_tensors
 from .benchmarks import load_dataset
 from .diffusion import noise_schedule, training_loss
@@ -74,7 +74,7 @@ AUGMENT = {"affine": random_affine, "mirror": random_mirror, "none": _unchanged}
 
 # %% ../nbs/41_pretrain.ipynb #42063b9b
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Record):
     "Shapes and settings of one training."
     image_size: int = 32  # side of the images, pixels
     vae_channels: tuple = (16, 32, 64)  # width at each resolution; between two of them the side is halved

@@ -9,12 +9,14 @@ __all__ = ['PROTOCOLS', 'SMALL', 'EPOCHS', 'Protocol', 'choose_record', 'get_pro
 # %% ../nbs/31_protocols.ipynb #c5387b19
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 
+from .console import Record
+
 # %% ../nbs/31_protocols.ipynb #02b26cc5
 _CHOICES = {"headline": ("best", "last"), "optimizer": ("sgd", "adamw"), "schedule": ("steps", "cosine")}
 _COUNTS = ("image_size", "epochs", "evaluations", "batch_size")
 
 @dataclass(frozen=True)
-class Protocol:
+class Protocol(Record):
     "How networks are trained on a distilled set; the defaults are the paper's hard-label protocol."
     image_size: int = 224  # pixels, for training and test
     networks: tuple = ("convnet6", "resnet_ap10", "resnet18")  # names for get_network

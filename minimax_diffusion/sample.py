@@ -36,7 +36,7 @@ from tqdm.auto import tqdm
 
 from .device import PRECISIONS, free_memory, in_batches, precision, torch_defaults
 from .stage import Stage, digest, read_config, share, write_atomic
-from .console import markdown_table, script, takes_settings
+from .console import Record, markdown_table, script, takes_settings
 from .images import image_to_tensor, read_image, safe_folder, show_images
 from .labels import check_labels
 from .backbone import Backbone, ddpm_scheduler, load_backbone, merge
@@ -106,7 +106,7 @@ def _check_scheduler(scheduler):
 
 # %% ../nbs/23_sample.ipynb #5e1f0007
 @dataclass(frozen=True)
-class Sampling:
+class Sampling(Record):
     "How images are drawn; the defaults are the paper's."
     num_inference_steps: int = 50  # steps of the sampler
     guidance_scale: float = 4.0  # 1 turns guidance off

@@ -369,6 +369,8 @@ class TrainResult:
     "Accuracies of one run in percent."
     curve: list  # one record per test: epoch, loss, lr, accuracy
 
+    def __repr__(self): return f"TrainResult(best {self.best:.1f} %, last {self.last:.1f} %, {len(self.curve)} tests)"
+
     @property
     def best(self) -> float:
         "Of all tests during training."

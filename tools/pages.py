@@ -105,7 +105,10 @@ def contents(notebook):
     outputs = [(i, out) for i, cell in enumerate(cells) for out in cell.get('outputs', [])]
     yield from (f'{notebook} [{i}] stores an error' for i, out in outputs if out['output_type'] == 'error')
     yield from (f'{notebook} [{i}] stores a warning' for i, out in outputs if out.get('name') == 'stderr')
-    text = '\n'.join(''.join(cell['source']) for cell in cells)
+    texts = [''.join(cell['source']) for cell in cells]
+    hidden = 'has its caption in a comment: write it in italics in the Markdown cell below'
+    yield from (f'{notebook} [{i}] {hidden}' for i, source in enumerate(texts) if '#| fig-cap' in source)
+    text = '\n'.join(texts)
     runs = any(cell['cell_type'] == 'code' for cell in cells)
     if notebook != 'index.ipynb' and runs and not BADGE.search(text): yield f'{notebook} has no Colab badge as raw HTML'
 

@@ -6,6 +6,7 @@ but what KEEPS names, and print what is stored in it (tools/stored.py).
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from fastcore.script import call_parse
+from fastcore.script import call_parse, store_true
 from nbdev.doclinks import nbglob
 
 import stored
@@ -52,7 +53,8 @@ def environment(threads):
 
 def what_happened(output):
     "The last line of a traceback, short"
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    plain = re.sub(r'\x1b\[[0-9;]*m', '', output)
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     said = [line for line in lines if 'Error' in line or 'Interrupt' in line or 'Exit' in line]
     return (said or lines or ['ended without a word'])[-1][:160]
 
@@ -79,7 +81,7 @@ def execute(folder, name, done, env, limit):
     return int(output.split()[-1]) / 1e6, ''
 
 
-def run(name, limit, threads):
+def run(name, limit, threads, compare=True):
     "One notebook alone in an empty folder, in its own folder for temporary files"
     work = Path(tempfile.mkdtemp(prefix='run_all-'))
     folder, temporary, done = work / 'reader', work / 'tmp', work / 'done.ipynb'
@@ -93,7 +95,7 @@ def run(name, limit, threads):
     if not failure:
         left = left_behind(folder, temporary, name)
         if left: wrong.append(f'leaves {len(left)} behind: ' + ', '.join(left[:4]))
-        wrong += stored.differences(NBS / name, done)
+        if compare: wrong += stored.differences(NBS / name, done)
     shutil.rmtree(work, ignore_errors=True)
     return Result(name, seconds, memory, wrong)
 
@@ -110,6 +112,7 @@ def main(
     workers: int = 1,  # notebooks at a time
     threads: int = 1,  # CPU threads of each
     limit: int = 180,  # seconds a notebook may take
+    no_compare: store_true = False,  # leave out what is stored
 ):
     "Run notebooks alone in an empty folder, nothing skipped, and print a table"
     names = [path.relative_to(NBS).as_posix() for path in nbglob(NBS, as_path=True)]
@@ -118,7 +121,7 @@ def main(
     if not chosen: sys.exit(f'no notebook holds {only!r} in its path')
     start, failed = time.perf_counter(), 0
     with ThreadPoolExecutor(workers) as pool:
-        for result in pool.map(lambda name: run(name, limit, threads), chosen):
+        for result in pool.map(lambda name: run(name, limit, threads, not no_compare), chosen):
             failed += bool(result.wrong)
             verdict = '\n    '.join(result.wrong) or 'ok'
             print(f'{result.name:38} {result.seconds:6.0f} s {result.memory:6.1f} GB  {verdict}', flush=True)
