@@ -1,4 +1,4 @@
-"""Run every notebook as a reader would: python tools/run_all.py [--only TEXT] [--workers N] [--limit SECONDS]
+"""Run every notebook as a reader would: python tools/run_all.py [--only TEXT] [--workers N] [--store]
 
 Each notebook is copied as one file into an empty folder and run from top to bottom on the CPU, no cell left out, with
 no project around it and the package importable, as in Colab. It must end without error, in time, leave nothing behind
@@ -32,13 +32,15 @@ from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], 4)
 NotebookClient(notebook, timeout=None, kernel_name="python3").execute()
 nbformat.write(notebook, sys.argv[2])
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
 '''
 
 
 class Result(NamedTuple):
     name: str      # of the notebook
-    seconds: float
+    seconds: float  # by the clock
+    work: float    # seconds of a processor; 0 where it failed
     memory: float  # the largest process, GB; 0 where it failed
     wrong: list    # what is wrong, a line each; empty where all is well
 
@@ -56,7 +58,8 @@ def what_happened(output):
     plain = re.sub(r'\x1b\[[0-9;]*m', '', output)
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     said = [line for line in lines if 'Error' in line or 'Interrupt' in line or 'Exit' in line]
-    return (said or lines or ['ended without a word'])[-1][:160]
+    arrow = [line for line in lines if line.startswith('---')][-1:]  # the line of the cell
+    return ' '.join([(said or lines or ['ended without a word'])[-1], *arrow])[:200]
 
 
 def left_behind(folder, temporary, name):
@@ -68,7 +71,7 @@ def left_behind(folder, temporary, name):
 
 
 def execute(folder, name, done, env, limit):
-    "Run a copy in its folder, store it executed in `done`: GB of its largest process, and what went wrong"
+    "Run a copy in its folder, store it executed in `done`: processor seconds, GB of the largest process, what went wrong"
     process = subprocess.Popen(
         [sys.executable, '-c', RUNNER, name, done], cwd=folder, env=env, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -76,12 +79,13 @@ def execute(folder, name, done, env, limit):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         process.communicate()
-        return 0, f'not finished after {limit} s'
-    if process.returncode: return 0, what_happened(output)
-    return int(output.split()[-1]) / 1e6, ''
+        return 0, 0, f'not finished after {limit} s'
+    if process.returncode: return 0, 0, what_happened(output)
+    work, kilobytes = output.split()[-2:]
+    return float(work), int(kilobytes) / 1e6, ''
 
 
-def run(name, limit, threads, compare=True):
+def run(name, limit, threads, compare=True, store=False):
     "One notebook alone in an empty folder, in its own folder for temporary files"
     work = Path(tempfile.mkdtemp(prefix='run_all-'))
     folder, temporary, done = work / 'reader', work / 'tmp', work / 'done.ipynb'
@@ -89,15 +93,16 @@ def run(name, limit, threads, compare=True):
     shutil.copy(NBS / name, folder)
     env = environment(threads) | {'TMPDIR': str(temporary)}
     start = time.perf_counter()
-    memory, failure = execute(folder, Path(name).name, done, env, limit)
+    work_seconds, memory, failure = execute(folder, Path(name).name, done, env, limit)
     seconds = time.perf_counter() - start
     wrong = [failure] if failure else []
     if not failure:
         left = left_behind(folder, temporary, name)
         if left: wrong.append(f'leaves {len(left)} behind: ' + ', '.join(left[:4]))
         if compare: wrong += stored.differences(NBS / name, done)
+        if store: stored.take_over(NBS / name, done)
     shutil.rmtree(work, ignore_errors=True)
-    return Result(name, seconds, memory, wrong)
+    return Result(name, seconds, work_seconds, memory, wrong)
 
 
 def cells_of(name):
@@ -113,6 +118,7 @@ def main(
     threads: int = 1,  # CPU threads of each
     limit: int = 180,  # seconds a notebook may take
     no_compare: store_true = False,  # leave out what is stored
+    store: store_true = False,  # store what is printed where something else is stored; then nbdev_clean
 ):
     "Run notebooks alone in an empty folder, nothing skipped, and print a table"
     names = [path.relative_to(NBS).as_posix() for path in nbglob(NBS, as_path=True)]
@@ -121,10 +127,11 @@ def main(
     if not chosen: sys.exit(f'no notebook holds {only!r} in its path')
     start, failed = time.perf_counter(), 0
     with ThreadPoolExecutor(workers) as pool:
-        for result in pool.map(lambda name: run(name, limit, threads, not no_compare), chosen):
+        for result in pool.map(lambda name: run(name, limit, threads, not no_compare, store), chosen):
             failed += bool(result.wrong)
             verdict = '\n    '.join(result.wrong) or 'ok'
-            print(f'{result.name:38} {result.seconds:6.0f} s {result.memory:6.1f} GB  {verdict}', flush=True)
+            figures = f'{result.seconds:6.0f} s {result.work:6.0f} s CPU {result.memory:6.1f} GB'
+            print(f'{result.name:38} {figures}  {verdict}', flush=True)
     seconds = time.perf_counter() - start
     print(f'{len(chosen) - failed} of {len(chosen)} run to their end and print what is stored, {seconds:.0f} s')
     if failed: sys.exit(1)

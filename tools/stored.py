@@ -81,11 +81,24 @@ def differing(old, new):
     return (extra, '') if longer is before else ('', extra)
 
 
-def differences(path, done):
-    "Sentences naming each cell of a notebook that says something else when run"
+def compared(path, done):
+    "Number, stored cell, cell as it ran, and first pair of lines that differ, for each cell that every run executes"
     cells, ran = (json.loads(p.read_text(encoding='utf-8'))['cells'] for p in (path, done))
     for i, (old, new) in enumerate(zip(cells, ran)):
         if old['cell_type'] != 'code' or FLAGS.search(''.join(old['source'])): continue
+        yield i, old, new, differing('\n'.join(texts(old)), '\n'.join(texts(new)))
+
+
+def differences(path, done):
+    "Sentences naming each cell of a notebook that says something else when run"
+    for i, _, new, pair in compared(path, done):
         if 'Warning' in warned(new): yield f'[{i}] warns: {warned(new).strip()[:160]}'
-        pair = differing('\n'.join(texts(old)), '\n'.join(texts(new)))
         if pair: yield f'[{i}] stored {pair[0][:100]!r}, printed {pair[1][:100]!r}'
+
+
+def take_over(path, done):
+    "Store what the cells say that say something else"
+    notebook = json.loads(path.read_text(encoding='utf-8'))
+    for i, _, new, pair in compared(path, done):
+        if pair: notebook['cells'][i]['outputs'] = [out for out in new['outputs'] if out.get('name') != 'stderr']
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + '\n', encoding='utf-8')
