@@ -71,7 +71,7 @@ def left_behind(folder, temporary, name):
 
 
 def execute(folder, name, done, env, limit):
-    "Run a copy in its folder, store it executed in `done`: processor seconds, GB of the largest process, what went wrong"
+    "Run a copy in its folder, store it executed in `done`: processor seconds, GB, and what went wrong"
     process = subprocess.Popen(
         [sys.executable, '-c', RUNNER, name, done], cwd=folder, env=env, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
