@@ -118,7 +118,7 @@ def main(
     threads: int = 1,  # CPU threads of each
     limit: int = 180,  # seconds a notebook may take
     no_compare: store_true = False,  # leave out what is stored
-    store: store_true = False,  # store what is printed where something else is stored; then nbdev_clean
+    store: store_true = False,  # store what is printed where something else is stored
 ):
     "Run notebooks alone in an empty folder, nothing skipped, and print a table"
     names = [path.relative_to(NBS).as_posix() for path in nbglob(NBS, as_path=True)]

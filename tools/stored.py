@@ -84,8 +84,11 @@ def differing(old, new):
 def compared(path, done):
     "Number, stored cell, cell as it ran, and first pair of lines that differ, for each cell that every run executes"
     cells, ran = (json.loads(p.read_text(encoding='utf-8'))['cells'] for p in (path, done))
-    for i, (old, new) in enumerate(zip(cells, ran)):
+    ran = {cell['id']: cell for cell in ran}
+    for i, old in enumerate(cells):
+        new = ran.get(old['id'])
         if old['cell_type'] != 'code' or FLAGS.search(''.join(old['source'])): continue
+        if new is None or new['source'] != old['source']: continue  # changed meanwhile
         yield i, old, new, differing('\n'.join(texts(old)), '\n'.join(texts(new)))
 
 
@@ -100,5 +103,8 @@ def take_over(path, done):
     "Store what the cells say that say something else"
     notebook = json.loads(path.read_text(encoding='utf-8'))
     for i, _, new, pair in compared(path, done):
-        if pair: notebook['cells'][i]['outputs'] = [out for out in new['outputs'] if out.get('name') != 'stderr']
+        if not pair: continue
+        outputs = [out for out in new['outputs'] if out.get('name') != 'stderr']
+        for out in outputs: out.update({'execution_count': None} if 'execution_count' in out else {})
+        notebook['cells'][i]['outputs'] = outputs
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + '\n', encoding='utf-8')
