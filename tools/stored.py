@@ -88,7 +88,7 @@ def compared(path, done):
     for i, old in enumerate(cells):
         new = ran.get(old['id'])
         if old['cell_type'] != 'code' or FLAGS.search(''.join(old['source'])): continue
-        if new is None or new['source'] != old['source']: continue  # changed meanwhile
+        if new is None or ''.join(new['source']) != ''.join(old['source']): continue  # changed meanwhile
         yield i, old, new, differing('\n'.join(texts(old)), '\n'.join(texts(new)))
 
 
