@@ -120,8 +120,8 @@ def unstamped(notebook):
     if any('All stored outputs' in text and STAMP.search(text) for text in texts): return
     kept = [i for i, text in enumerate(texts) if FLAGGED.search(text) and cells[i].get('outputs')]
     for i in kept:
-        if i + 1 in kept: continue  # the stamp stands under the last of a group
-        if not STAMP.search(''.join(texts[i + 1:i + 3])): yield f'{notebook} [{i}]: stored output without a stamp'
+        if {i + 1, i + 2} & set(kept): continue  # the stamp stands under the last of a group, below captions
+        if not STAMP.search(''.join(texts[i + 1:i + 4])): yield f'{notebook} [{i}]: stored output without a stamp'
 
 
 def build(notebooks):
