@@ -24,6 +24,7 @@ import stored
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / 'nbs'
 KEEPS = {'quickstart.ipynb': {'runs'}}  # results that the reader wants to have
+LONG = {'quickstart.ipynb': 600}  # seconds, where the real run is the point
 IGNORED = ('torchinductor', 'tmp-kernel')  # what torch and Jupyter leave in the folder for temporary files
 RUNNER = '''
 import resource, sys
@@ -127,7 +128,7 @@ def main(
     if not chosen: sys.exit(f'no notebook holds {only!r} in its path')
     start, failed = time.perf_counter(), 0
     with ThreadPoolExecutor(workers) as pool:
-        for result in pool.map(lambda name: run(name, limit, threads, not no_compare, store), chosen):
+        for result in pool.map(lambda name: run(name, LONG.get(name, limit), threads, not no_compare, store), chosen):
             failed += bool(result.wrong)
             verdict = '\n    '.join(result.wrong) or 'ok'
             figures = f'{result.seconds:6.0f} s {result.work:6.0f} s CPU {result.memory:6.1f} GB'
