@@ -40,6 +40,7 @@ def texts(cell):
         if out['output_type'] == 'stream':
             if out['name'] == 'stdout': printed += ''.join(out['text'])
             continue
+        if any(kind.startswith(('image/', 'text/html')) for kind in out.get('data', {})): continue  # seen as a picture
         for kind in ('text/plain', 'text/markdown'):
             said = ''.join(out.get('data', {}).get(kind, ''))
             if said and not OBJECT.search(said): shown.append(plain(said))
