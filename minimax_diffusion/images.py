@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'to_rgb', 'center_crop', 'ImageError', 'read_image', 'image_to_tensor', 'ImageDataset', 'subset',
-           'per_class', 'to_tensors', 'dataset_digest', 'split_indices', 'digits', 'show_images', 'safe_folder',
-           'safe_folders', 'split_names', 'check_on_error', 'image_folder', 'describe']
+           'per_class', 'to_tensors', 'dataset_digest', 'split_indices', 'digits', 'show_images', 'mosaic', 'png',
+           'live', 'safe_folder', 'safe_folders', 'split_names', 'check_on_error', 'image_folder', 'describe']
 
 # %% ../nbs/03_images.ipynb #cf66ecbd
 import base64
@@ -25,6 +25,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.utils import make_grid
 from tqdm.auto import tqdm
 
 from .stage import safe_name, safe_names
@@ -333,6 +334,51 @@ def show_images(
         axes[i].imshow(pixels.cpu(), interpolation="nearest")
         if titles: axes[i].set_title(titles[i], fontsize=8)
     return figure
+
+# %% ../nbs/03_images.ipynb #4f293bac
+def mosaic(
+    images: torch.Tensor | list,  # uint8 (N, 3, H, W), or float in [0, 1]
+    columns: int = 10,  # images a row
+    scale: int = 1,  # screen pixels, along a side, for one of an image
+) -> Image.Image:  # which a notebook shows
+    "Images side by side in one picture of 64 colors, so that a notebook stays small."
+    images = torch.stack([torch.as_tensor(image).cpu() for image in images])
+    if images.is_floating_point(): images = (255 * images).round().byte()
+    grid = make_grid(images, nrow=columns, padding=2, pad_value=255)
+    picture = Image.fromarray(grid.permute(1, 2, 0).numpy()).quantize(64, dither=Image.Dither.NONE)
+    return picture.resize((scale * picture.width, scale * picture.height), Image.Resampling.NEAREST)
+
+# %% ../nbs/03_images.ipynb #4363cc4a
+def png(
+    picture,  # a matplotlib figure, or a PIL image
+) -> bytes:  # of the file
+    "A picture as a PNG file."
+    file = io.BytesIO()
+    if hasattr(picture, "savefig"): picture.savefig(file, format="png")
+    else: picture.save(file, "PNG")
+    return file.getvalue()
+
+# %% ../nbs/03_images.ipynb #ce47fd4f
+def live(
+    draw,  # function of the controls' values; returns a picture for `png`
+    **controls,  # its arguments by name, each a slider or a menu of ipywidgets
+):  # an ipywidgets box: the controls, and below them the picture
+    "A picture that is drawn anew whenever a control moves, in a place of fixed height."
+    import ipywidgets
+
+    def _drawn():
+        values = {name: control.value for name, control in controls.items()}
+        return png(draw(**values))
+
+    first = _drawn()
+    height = Image.open(io.BytesIO(first)).height
+    place = ipywidgets.Layout(height=f"{height}px", max_width="100%", object_fit="contain")
+    shown = ipywidgets.Image(value=first, format="png", layout=place)
+
+    def _moved(change): shown.value = _drawn()
+
+    for control in controls.values(): control.observe(_moved, "value")
+    return ipywidgets.VBox([*controls.values(), shown], layout=ipywidgets.Layout(align_items="flex-start"))
 
 # %% ../nbs/03_images.ipynb #0837847f
 _COPIES = ("__MACOSX", "@eaDir", "__pycache__", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
