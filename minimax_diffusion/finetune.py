@@ -457,6 +457,25 @@ def _stop(trainer, step):
     raise ValueError(f"the loss of step {step} is not finite ({parts}; seed {settings.seed}, images {rows}); "
                      f"choose a lower lr (it is {settings.lr:g}), or look at these latents")
 
+# %% ../nbs/21_finetune.ipynb #04f88f4b
+@patch
+def take(
+    self: MinimaxTrainer,
+    batch: Batch,  # on the device
+) -> torch.Tensor:  # the four parts of its loss (4,)
+    "A step on a batch, as it is or as a recording."
+    if self.captured is None: return self.update(batch)
+    return self.captured(self.update_from, *vars(batch).values())
+
+
+@patch
+def update_from(
+    self: MinimaxTrainer,
+    *tensors: torch.Tensor,  # of a `Batch`, in its order
+) -> torch.Tensor:  # the four parts of its loss (4,)
+    "A step on what a batch is made of."
+    return self.update(Batch(*tensors))
+
 # %% ../nbs/21_finetune.ipynb #27b287de
 @patch
 @torch_defaults()
@@ -509,31 +528,17 @@ def accumulate(
     vb = torch.cat([terms.vb for terms in found]).mean()
     return torch.stack([mse, vb, loss_r, loss_d]).detach(), pred.detach()
 
+# %% ../nbs/21_finetune.ipynb #9bfd636a
+def _checkpointed(run, *inputs):
+    "The result of a block, which is computed again on the way back; nothing in it is random."
+    return checkpoint(run, *inputs, use_reentrant=False, preserve_rng_state=False)
+
 # %% ../nbs/21_finetune.ipynb #59d6456f
 def ema_decay_for(
     steps: int,  # of the whole run
 ) -> float:  # at most the paper's 0.9999
     "A decay with which the average keeps as much of its start as the paper's does after 12,000 steps: 30 %."
     return min(0.9999, 0.9999 ** (12_000 / steps))
-
-# %% ../nbs/21_finetune.ipynb #04f88f4b
-@patch
-def take(
-    self: MinimaxTrainer,
-    batch: Batch,  # on the device
-) -> torch.Tensor:  # the four parts of its loss (4,)
-    "A step on a batch, as it is or as a recording."
-    if self.captured is None: return self.update(batch)
-    return self.captured(self.update_from, *vars(batch).values())
-
-
-@patch
-def update_from(
-    self: MinimaxTrainer,
-    *tensors: torch.Tensor,  # of a `Batch`, in its order
-) -> torch.Tensor:  # the four parts of its loss (4,)
-    "A step on what a batch is made of."
-    return self.update(Batch(*tensors))
 
 # %% ../nbs/21_finetune.ipynb #ce7216c7
 def _captured(trainer, compile):
@@ -543,11 +548,6 @@ def _captured(trainer, compile):
         raise ValueError("capture=True records the step of one process, of whole batches, without loss scaling and "
                          "without a mode of torch.compile; leave out capture, or these")
     return CapturedStep(trainer.device)
-
-
-def _checkpointed(run, *inputs):
-    "The result of a block, which is computed again on the way back; nothing in it is random."
-    return checkpoint(run, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 # %% ../nbs/21_finetune.ipynb #8677d8c7
 @patch
