@@ -224,7 +224,8 @@ def memory_rows(options):
 
 def bench_piece(options, name):
     size = 'digits' if options.tiny else options.size
-    record = run_bench(size, options.out/'bench', options.reference, options.device, [name], quick=True, progress=False)
+    repeats = 1 if options.tiny else None
+    record = run_bench(size, options.out/'bench', options.reference, options.device, [name], True, repeats, False)
     took = sum(seconds for piece, seconds in record['took'].items() if piece.partition(',')[0] == name)
     wrong = [text for piece, text in record['failed'].items() if piece.partition(',')[0] == name]
     return [took, f'FAILED: {"; ".join(wrong)}' if wrong else 'measured']
@@ -232,7 +233,7 @@ def bench_piece(options, name):
 
 def bench_rows(options):
     names = dict.fromkeys(['ceiling', *(name.partition(',')[0] for name in PIECES)])
-    if options.tiny: names = ['sample']
+    if options.tiny: names = ['encode']
     return {name: partial(bench_piece, options, name) for name in names}
 
 
@@ -465,9 +466,10 @@ def failures(options, name):
 
 
 def todo(options, name):
-    "Rows of a part that are missing or failed."
+    "Rows of a part that are missing, were not run, or failed."
     rows = found(options)['parts'].get(name, {}).get('rows', [])
-    done = {row[0] for row in rows} - set(failures(options, name))
+    done = {row[0] for row in rows if not any('not run' in str(cell) for cell in row[1:])}
+    done -= set(failures(options, name))
     return {row: measure for row, measure in PARTS[name].rows(options).items() if row not in done}
 
 
