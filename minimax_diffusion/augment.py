@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GRAY', 'COLOR_AXES', 'COLOR_VARIANCES', 'random_crops', 'crop_and_resize', 'random_light', 'recolor', 'Views',
-           'draw_views', 'augment', 'normalize', 'random_box', 'cutmix']
+           'draw_views', 'augment', 'normalize', 'random_box', 'Mix', 'draw_mix', 'cutmix']
 
 # %% ../nbs/32_augment.ipynb #c30f8fc6
 import math
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .device import send
 from .protocols import Protocol
 
 # %% ../nbs/32_augment.ipynb #aa808c4a
@@ -155,15 +154,33 @@ def random_box(
     x = int(center_x * size)
     return max(y - half, 0), min(y + half, size), max(x - half, 0), min(x + half, size)
 
+# %% ../nbs/32_augment.ipynb #42e25bfe
+class Mix(NamedTuple):
+    "Random numbers of CutMix for a batch."
+    box: Tensor  # (4,) int64 top, bottom, left, right of the rectangle, pixels
+    partner: Tensor  # (N,) int64 whose rectangle each image gets
+    shares: Tensor  # (2,) of an image that stays its own, and that is pasted in
+
+# %% ../nbs/32_augment.ipynb #6f9018ae
+def draw_mix(
+    n: int,  # images in the batch
+    size: int,  # height and width of the images in pixels
+    generator: torch.Generator | None = None,  # on the CPU
+) -> Mix:  # on the CPU
+    "Draw the rectangle and the partners of a batch."
+    top, bottom, left, right = box = random_box(size, generator)
+    partner = torch.randperm(n, generator=generator)
+    own = 1 - (bottom - top) * (right - left) / size**2
+    return Mix(torch.tensor(box), partner, torch.tensor([own, 1 - own], dtype=torch.float32))
+
 # %% ../nbs/32_augment.ipynb #a4d543e7
 def cutmix(
-    x: Tensor,  # (N, 3, S, S), changed in place
-    generator: torch.Generator | None = None,  # on the CPU
-) -> tuple:  # x; partner of each image, (N,) int64, where x is; share of the image that stayed its own
+    x: Tensor,  # (N, 3, S, S)
+    mix: Mix,  # random numbers, on the same device
+) -> Tensor:  # (N, 3, S, S)
     "Paste one rectangle of every image's partner into it."
-    size = x.shape[-1]
-    top, bottom, left, right = random_box(size, generator)
-    partner = send(torch.randperm(len(x), generator=generator), x.device)
-    x[:, :, top:bottom, left:right] = x[partner, :, top:bottom, left:right]
-    pasted = (bottom - top) * (right - left)
-    return x, partner, 1 - pasted / size**2
+    side = torch.arange(x.shape[-1], device=x.device)
+    top, bottom, left, right = mix.box
+    rows = (side >= top) & (side < bottom)
+    columns = (side >= left) & (side < right)
+    return torch.where(rows[:, None] & columns, x[mix.partner], x)

@@ -4,19 +4,25 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'OUT_OF_MEMORY', 'SHARED_MEMORY', 'resolve_device', 'send', 'default_precision', 'precision',
-           'free_memory', 'out_of_memory', 'in_batches', 'reading_processes', 'torch_defaults', 'tracked']
+           'free_memory', 'out_of_memory', 'in_batches', 'reading_processes', 'record_graph', 'Tape', 'record_tape',
+           'CapturedStep', 'torch_defaults', 'tracked']
 
 # %% ../nbs/00_device.ipynb #480746a9
 import gc
 import os
 import shutil
+import threading
 import warnings
+from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import filter_trackers
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 # %% ../nbs/00_device.ipynb #d54b86f4
 def resolve_device(
@@ -143,6 +149,130 @@ def reading_processes(
     what = f"{SHARED_MEMORY} has {free / 1e6:.0f} MB left, room for {fits} of {wanted} processes that read images"
     warnings.warn(f"{what}; this takes longer (in Docker, pass --shm-size=2g, or choose fewer workers)", stacklevel=2)
     return fits
+
+# %% ../nbs/00_device.ipynb #b2c6dfd3
+_RECORDS = threading.Lock()  # torch records one graph at a time
+
+
+def record_graph(
+    function: Callable,  # of tensors, giving a tensor
+    buffers: list,  # these tensors, which later calls fill anew
+    stream: torch.cuda.Stream,  # where it has run before
+) -> tuple:  # what can be replayed, and where its result will stand
+    "A CUDA graph of a function; nothing is computed yet."
+    graph = torch.cuda.CUDAGraph()
+    place = torch.cuda.device(stream.device)
+    recording = torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local")
+    with _RECORDS, place, recording: result = function(*buffers)
+    return graph, result
+
+# %% ../nbs/00_device.ipynb #48ccb826
+_INDEXING = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_)
+_UNKNOWN_BEFOREHAND = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+
+
+def _waits(operation, args):
+    "Whether device and host have to wait for each other."
+    if operation is torch.ops.aten.lift_fresh.default: return True  # a number of Python becomes a tensor
+    if operation.overloadpacket in _INDEXING: return any(x is not None and x.dtype == torch.bool for x in args[1])
+    return any(tag in operation.tags for tag in _UNKNOWN_BEFOREHAND)
+
+# %% ../nbs/00_device.ipynb #633fbeba
+class Tape(TorchDispatchMode):
+    "The operations of a block, which can be repeated on the memory where they happened."
+    def __init__(self):
+        super().__init__()
+        self.operations = []
+        self.again = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if _waits(func, args): raise RuntimeError(f"{func} cannot be recorded: device and host would have to wait")
+        result = func(*args, **(kwargs or {}))
+        self.operations.append((func, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def replay(self):
+        "Repeat it; the first time it has just been done."
+        for operation, args, kwargs, result in self.operations if self.again else ():
+            _overwrite(result, operation(*args, **kwargs))
+        self.again = True
+
+# %% ../nbs/00_device.ipynb #29c0c216
+def _overwrite(old, new):
+    "Put results where those of the first time stand; views are there already."
+    for there, found in zip(tree_leaves(old), tree_leaves(new)):
+        if isinstance(there, torch.Tensor) and there.data_ptr() != found.data_ptr(): there.copy_(found)
+
+
+def record_tape(
+    function: Callable,  # of tensors, giving a tensor
+    buffers: list,  # these tensors, which later calls fill anew
+    stream=None,  # not used
+) -> tuple:  # what can be replayed, and where its result stands
+    "A tape of a function, in place of a CUDA graph."
+    tape = Tape()
+    with tape: result = function(*buffers)
+    return tape, result
+
+# %% ../nbs/00_device.ipynb #49a628fb
+class CapturedStep:
+    "Calls a function on buffers of its own; on CUDA it is recorded once for each shape of them, and then replayed."
+    warm_up = 3  # calls of each shape that run as they are before the recording
+
+    def __init__(
+        self,
+        device: torch.device,  # where the function computes
+        record: Callable | None = None,  # makes recordings; None: record_graph on CUDA, and on a CPU there is none
+    ):
+        cuda = device.type == "cuda"
+        self.device = device
+        self.record = record or (record_graph if cuda else None)
+        self.stream = torch.cuda.Stream(device) if cuda else None
+        self.buffers = {}  # shapes -> tensors that stay where they are
+        self.forget()
+
+    def forget(self):
+        "Record anew, for other tensors stand where the function looks."
+        self.calls = Counter()
+        self.recordings = {}
+
+    def __call__(
+        self,
+        function: Callable,  # the same in every call
+        *inputs: torch.Tensor,  # of the function, anywhere
+    ) -> torch.Tensor:  # its result, which the next call leaves alone
+        "Take the step."
+        return _take(self, function, inputs, tuple(x.shape for x in inputs))
+
+# %% ../nbs/00_device.ipynb #0ea97e31
+def _take(step, function, inputs, shapes):
+    "A step on inputs of these shapes."
+    if shapes not in step.buffers: step.buffers[shapes] = [x.to(step.device, copy=True) for x in inputs]
+    buffers = step.buffers[shapes]
+    for buffer, x in zip(buffers, inputs): _fill(buffer, x)
+    if step.record is None: return function(*buffers)
+    step.calls[shapes] += 1
+    if step.calls[shapes] <= step.warm_up: return _aside(function, buffers, step.stream)
+    if shapes not in step.recordings: step.recordings[shapes] = step.record(function, buffers, step.stream)
+    graph, result = step.recordings[shapes]
+    graph.replay()
+    return result.clone()
+
+
+def _fill(buffer, x):
+    "Copy an input to where the recording looks for it, without waiting."
+    if buffer.is_cuda and not x.is_cuda: x = x.pin_memory()
+    buffer.copy_(x, non_blocking=True)
+
+
+def _aside(function, buffers, stream):
+    "A call in the stream that will be recorded."
+    if stream is None: return function(*buffers)
+    stream.wait_stream(torch.cuda.current_stream(stream.device))
+    with torch.cuda.stream(stream): result = function(*buffers)
+    torch.cuda.current_stream(stream.device).wait_stream(stream)
+    return result
 
 # %% ../nbs/00_device.ipynb #dv000011
 @contextmanager

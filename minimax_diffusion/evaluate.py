@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .device import resolve_device, torch_defaults, tracked
+from .device import CapturedStep, resolve_device, torch_defaults, tracked
 from minimax_diffusion.stage import (
     Checkpoint, Stage, read_config, read_json, share, state_digest, verify, write_json,
 )
@@ -94,6 +94,7 @@ class Execution:
     workers: int | None = None  # networks trained at a time; None: one per CPU thread, one on CUDA
     part: str | None = None  # 2/4: train the second of four shares; None: all, divided among a launch's processes
     compile: bool = False  # hand the networks to torch.compile
+    capture: bool = False  # CUDA: record the training step once and replay it; not yet run on a GPU
     log_with: str | None = None  # a tracker of Accelerate, such as tensorboard or wandb
     progress: bool = True  # print the plan and show a progress bar
 
@@ -263,6 +264,7 @@ class _Exam:
         self.teacher = teacher
         self.device = resolve_device(how.device)
         self.compile = how.compile
+        self.capture = how.capture
         self.jobs = _list_jobs(loaded, protocol.networks, config["repeats"])
         if protocol.temperature: check_teacher(teacher.to(self.device), *self.test, protocol)
 
@@ -293,7 +295,7 @@ def _training(exam, job, protocol):
     network = fresh_network(job.network, exam.num_classes, protocol, seed)
     pixels = exam.loaded[job.ipc, job.method, job.set]
     settings = {"mirror": exam.config["mirror"], "teacher": exam.teacher, "seed": seed}
-    where = {"device": exam.device, "compile": exam.compile}
+    where = {"device": exam.device, "compile": exam.compile, "capture": exam.capture}
     return Training(network, *pixels, protocol, protocol.epochs, **settings, **where)
 
 PAUSE = 300  # seconds between two checkpoints of a run
@@ -367,7 +369,7 @@ def _do_all(runs, numbers, workers, log, shows):
 
 # %% ../nbs/35_evaluate.ipynb #9e60fb2f
 def _seconds_per_image(exam, network):
-    "Time that an image takes in training: the second of two short epochs."
+    "Time that an image takes in training: the last of two short epochs, or of five where the step is recorded."
     job = next(job for job in exam.jobs if job.network == network)
     enough = 256
     if exam.device.type == "cpu": enough = 16 if exam.protocol.image_size > 64 else 64
@@ -375,7 +377,7 @@ def _seconds_per_image(exam, network):
     training = _training(exam, job, replace(exam.settled(job), batch_size=few))
     training.images = training.images[:few]
     training.targets = training.targets[:few]
-    training.epoch().item()
+    for _ in range(CapturedStep.warm_up + 1 if exam.capture else 1): training.epoch().item()
     start = time.perf_counter()
     training.epoch().item()
     return (time.perf_counter() - start) / few

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'KEYS', 'FineTuning', 'Batch', 'epoch_order', 'visited_rows', 'balanced_rows', 'batch_rows', 'draw_batch',
-           'MinimaxTrainer', 'ema_decay_for', 'CapturedStep', 'plot_history', 'finetune', 'next_sample',
-           'minimax_finetune']
+           'MinimaxTrainer', 'ema_decay_for', 'plot_history', 'finetune', 'next_sample', 'minimax_finetune']
 
 # %% ../nbs/21_finetune.ipynb #4e10bb0b
 import copy
@@ -24,9 +23,12 @@ import torch
 from accelerate import Accelerator
 from fastcore.basics import patch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
-from .device import PRECISIONS, out_of_memory, precision, send, torch_defaults, tracked
+from minimax_diffusion.device import (
+    PRECISIONS, CapturedStep, out_of_memory, precision, send, torch_defaults, tracked,
+)
 from .stage import Checkpoint, Stage, write_json
 from .console import Record, change_settings, explain, hold_signals, script, takes_settings
 from .labels import match_labels
@@ -324,11 +326,11 @@ class MinimaxTrainer:
         "How the step is computed; what it computes stays the same."
         self.minimax = torch.compile(minimax_criteria, dynamic=False) if compile else minimax_criteria
         self.remember = torch.compile(remember, dynamic=False) if compile else remember
-        if gradient_checkpointing: self.transformer.enable_gradient_checkpointing()
+        if gradient_checkpointing: self.transformer.enable_gradient_checkpointing(_checkpointed)
         if compile is True: self.transformer.compile_blocks()
         elif compile: self.transformer.compile(mode=compile, dynamic=False)
         if self.processes > 1: self.transformer = self.accelerator.prepare_model(self.transformer)
-        self._update = _captured(self) if capture else self.update
+        self.captured = _captured(self, compile) if capture else None
 
     def __repr__(self):
         steps = self.settings.steps(len(self.latents))
@@ -465,12 +467,31 @@ def _stop(trainer, step):
     raise ValueError(f"the loss of step {step} is not finite ({parts}; seed {settings.seed}, images {rows}); "
                      f"choose a lower lr (it is {settings.lr:g}), or look at these latents")
 
+# %% ../nbs/21_finetune.ipynb #04f88f4b
+@patch
+def take(
+    self: MinimaxTrainer,
+    batch: Batch,  # on the device
+) -> torch.Tensor:  # the four parts of its loss (4,)
+    "A step on a batch, as it is or as a recording."
+    if self.captured is None: return self.update(batch)
+    return self.captured(self.update_from, *vars(batch).values())
+
+
+@patch
+def update_from(
+    self: MinimaxTrainer,
+    *tensors: torch.Tensor,  # of a `Batch`, in its order
+) -> torch.Tensor:  # the four parts of its loss (4,)
+    "A step on what a batch is made of."
+    return self.update(Batch(*tensors))
+
 # %% ../nbs/21_finetune.ipynb #27b287de
 @patch
 @torch_defaults()
 def step(self: MinimaxTrainer) -> torch.Tensor:  # the four parts of the loss (4,), see `KEYS`
     "Train on the next batch."
-    with _tensor_cores(self.device): parts = self._update(self.draw())
+    with _tensor_cores(self.device): parts = self.take(self.draw())
     self.history.append(parts)
     self.at += 1
     if self.looks: self.check()
@@ -517,6 +538,11 @@ def accumulate(
     vb = torch.cat([terms.vb for terms in found]).mean()
     return torch.stack([mse, vb, loss_r, loss_d]).detach(), pred.detach()
 
+# %% ../nbs/21_finetune.ipynb #9bfd636a
+def _checkpointed(run, *inputs):
+    "The result of a block, which is computed again on the way back; nothing in it is random."
+    return checkpoint(run, *inputs, use_reentrant=False, preserve_rng_state=False)
+
 # %% ../nbs/21_finetune.ipynb #59d6456f
 def ema_decay_for(
     steps: int,  # of the whole run
@@ -524,59 +550,14 @@ def ema_decay_for(
     "A decay with which the average keeps as much of its start as the paper's does after 12,000 steps: 30 %."
     return min(0.9999, 0.9999 ** (12_000 / steps))
 
-# %% ../nbs/21_finetune.ipynb #04f88f4b
-class CapturedStep:
-    "A step on buffers of its own; on CUDA it is recorded once and then replayed."
-    warm_up = 3  # steps that run as they are before the recording
-
-    def __init__(
-        self,
-        update,  # function of a `Batch`, giving the parts of its loss (4,)
-        device: torch.device,  # where
-    ):
-        self.update = update
-        self.device = device
-        self.batch = None
-        self.graph = None
-        self.calls = 0
-
-    def __call__(
-        self,
-        batch: Batch,  # on the device
-    ) -> torch.Tensor:  # the parts of its loss (4,)
-        "Take the step."
-        self._fill(batch)
-        self.calls += 1
-        if self.device.type != "cuda": return self.update(self.batch)
-        if self.calls <= self.warm_up: return self._aside()
-        if self.graph is None: self._record()
-        self.graph.replay()
-        return self.losses.clone()
-
-    def _fill(self, batch):
-        "Copy a batch to where the recording looks for it."
-        if self.batch is None: self.batch = Batch(*(x.clone() for x in vars(batch).values()))
-        for name, x in vars(self.batch).items(): x.copy_(getattr(batch, name))
-
-    def _aside(self):
-        "A step in a stream of its own, as a recording wants it."
-        stream = torch.cuda.Stream(self.device)
-        stream.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(stream): losses = self.update(self.batch)
-        torch.cuda.current_stream(self.device).wait_stream(stream)
-        return losses
-
-    def _record(self):
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph): self.losses = self.update(self.batch)
-
 # %% ../nbs/21_finetune.ipynb #ce7216c7
-def _captured(trainer):
-    "A trainer's step as a recording, where it can be one."
-    if trainer.processes > 1 or len(trainer.chunks) > 1 or trainer.precision == "fp16":
-        raise ValueError("capture=True records the step of one process, of whole batches, without loss scaling; "
-                         "leave out capture, or accumulation_steps, fp16 and the other processes")
-    return CapturedStep(trainer.update, trainer.device)
+def _captured(trainer, compile):
+    "What records a trainer's step, where that can be."
+    parts = trainer.processes > 1 or len(trainer.chunks) > 1
+    if parts or trainer.precision == "fp16" or isinstance(compile, str):
+        raise ValueError("capture=True records the step of one process, of whole batches, without loss scaling and "
+                         "without a mode of torch.compile; leave out capture, or these")
+    return CapturedStep(trainer.device)
 
 # %% ../nbs/21_finetune.ipynb #8677d8c7
 @patch
@@ -612,6 +593,7 @@ def load_state_dict(
     self.real.load_state_dict(state["real"])
     self.generated.load_state_dict(state["generated"])
     if self.scaler.is_enabled(): self.scaler.load_state_dict(state["scaler"])
+    if self.captured is not None: self.captured.forget()
 
 # %% ../nbs/21_finetune.ipynb #ec58aab7
 def plot_history(

@@ -29,7 +29,7 @@ from torchvision.transforms.v2 import functional as TF
 from tqdm.auto import tqdm
 
 from minimax_diffusion.device import (
-    PRECISIONS, default_precision, resolve_device, send, torch_defaults, tracked,
+    PRECISIONS, CapturedStep, default_precision, resolve_device, send, torch_defaults, tracked,
 )
 from minimax_diffusion.stage import (
     Checkpoint, Stage, read_config, read_product, read_tensors, share, write_atomic,
@@ -41,7 +41,7 @@ from minimax_diffusion.images import (
 from .benchmarks import get_benchmark, load_dataset
 from .networks import get_network
 from .protocols import Protocol, get_protocol, protocol_for, settled
-from .augment import Views, augment, cutmix, draw_views, normalize
+from .augment import Mix, Views, augment, cutmix, draw_mix, draw_views, normalize
 
 # %% ../nbs/33_training.ipynb #9c08ca0f
 def _square(image, size):
@@ -101,12 +101,12 @@ def hard_loss(
     scores: Tensor,  # (N, C)
     targets: Tensor,  # (N,) class of each image
     partner: Tensor,  # (N,) class of what was pasted in
-    share: float,  # of the image that stayed its own
+    shares: tuple | Tensor,  # of the image that stayed its own, and of what was pasted in
 ) -> Tensor:  # ()
     "Cross entropy for both classes, by their share of the area."
     own = F.cross_entropy(scores, targets)
     pasted = F.cross_entropy(scores, partner)
-    return share * own + (1 - share) * pasted
+    return shares[0] * own + shares[1] * pasted
 
 # %% ../nbs/33_training.ipynb #1a8faeee
 def soft_loss(
@@ -126,17 +126,22 @@ def _parameter_groups(network, weight_decay):
     vectors = [p for p in network.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
+def _optimizer(network, protocol, capture):
+    "SGD or AdamW; to be captured, in one kernel that reads the rate from a tensor."
+    decay, fused = protocol.weight_decay, capture or None
+    if protocol.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), protocol.lr, momentum=0.9, weight_decay=decay, fused=fused)
+    return torch.optim.AdamW(_parameter_groups(network, decay), protocol.lr, fused=fused, capturable=capture)
+
+# %% ../nbs/33_training.ipynb #bb80e000
 def make_optimizer(
     network: nn.Module,  # its parameters
     protocol: Protocol,  # rates
     epochs: int,  # length of the schedule
+    capture: bool = False,  # on CUDA, in kernels that can be recorded
 ) -> tuple:  # optimizer, scheduler to be stepped once per epoch
     "The protocol's optimizer and learning-rate schedule."
-    decay = protocol.weight_decay
-    if protocol.optimizer == "sgd":
-        optimizer = torch.optim.SGD(network.parameters(), protocol.lr, momentum=0.9, weight_decay=decay)
-    else:
-        optimizer = torch.optim.AdamW(_parameter_groups(network, decay), protocol.lr)
+    optimizer = _optimizer(network, protocol, capture and next(network.parameters()).is_cuda)
     if protocol.schedule == "steps":
         drops = [2 * epochs // 3, 5 * epochs // 6]
         return optimizer, torch.optim.lr_scheduler.MultiStepLR(optimizer, drops, 0.2)
@@ -152,7 +157,7 @@ def _scores(network, x):
     "A forward pass in the device's precision and memory layout."
     x = x.contiguous(memory_format=_layout(x.device))
     dtype = PRECISIONS[default_precision(x.device)]
-    with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
+    with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False):
         return network(x).float()
 
 # %% ../nbs/33_training.ipynb #5d3f8cf8
@@ -183,15 +188,17 @@ class Student:
         epochs: int,  # length of the schedule
         device: str | torch.device | None = None,  # CUDA where there is one, else CPU
         compile: bool = False,  # hand the network to torch.compile, once for each size of batch
+        capture: bool = False,  # CUDA: record the step once for each size of batch, then replay it; untried on a GPU
     ):
         self.protocol = protocol
         self.device = resolve_device(device)
         layout = _layout(self.device)
         self.network = network.to(self.device, memory_format=layout)
         self.forward = torch.compile(self.network, dynamic=False) if compile else self.network
-        self.optimizer, self.scheduler = make_optimizer(network, protocol, epochs)
+        self.optimizer, self.scheduler = make_optimizer(network, protocol, epochs, capture)
         scaled = default_precision(self.device) == "fp16"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
+        self.captured = _captured(self) if capture else None
 
     @property
     def rate(self) -> float:
@@ -201,25 +208,43 @@ class Student:
     def learn(
         self,
         loss: Tensor,  # (), of a batch
+        rate: Tensor | None = None,  # (), where a recording looks for the learning rate
     ):
         "One step of the optimizer."
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
+        with _reading(self.optimizer, rate): self.scaler.step(self.optimizer)
         self.scaler.update()
+
+# %% ../nbs/33_training.ipynb #d7dc9de5
+def _captured(student):
+    "What records a student's step, where that can be."
+    if student.scaler.is_enabled():
+        raise ValueError("capture=True records a step without loss scaling, which this GPU needs; leave out capture")
+    return CapturedStep(student.device)
+
+@contextmanager
+def _reading(optimizer, rate):
+    "Within this block a kernel that can be recorded reads the learning rate from a tensor."
+    groups = [group for group in optimizer.param_groups if rate is not None and group["fused"]]
+    numbers = [group["lr"] for group in groups]
+    for group in groups: group["lr"] = rate
+    try: yield
+    finally:
+        for group, number in zip(groups, numbers): group["lr"] = number
 
 # %% ../nbs/33_training.ipynb #be9bc49d
 def mixed_loss(
     student: Student,  # a network in training
-    x: Tensor,  # (N, 3, S, S) augmented images, changed in place
+    x: Tensor,  # (N, 3, S, S) augmented images
     targets: Tensor,  # (N,) their classes
     teacher: nn.Module | None,  # for soft labels
-    generator: torch.Generator,  # of boxes and partners, on the CPU
+    mix: Mix,  # rectangle and partners, on the device
 ) -> Tensor:  # ()
     "Mix the images, then compare with hard or soft labels."
-    x, partner, share = cutmix(x, generator)
+    x = cutmix(x, mix)
     if not student.protocol.temperature:
-        return hard_loss(_scores(student.forward, x), targets, targets[partner], share)
+        return hard_loss(_scores(student.forward, x), targets, targets[mix.partner], mix.shares)
     with torch.no_grad():
         _scores(student.network, x)  # a first update of the running statistics of batch norm, as in RDED's code
         wanted = _scores(teacher, x)
@@ -240,8 +265,9 @@ class Training(Student):
         seed: int = 0,  # of order, augmentation and mixing
         device: str | torch.device | None = None,  # CUDA where there is one, else CPU
         compile: bool = False,  # hand the network to torch.compile, once for each size of batch
+        capture: bool = False,  # CUDA: record the step once for each size of batch, then replay it; untried on a GPU
     ):
-        super().__init__(network, protocol, epochs, device, compile)
+        super().__init__(network, protocol, epochs, device, compile, capture)
         self.images = images.to(self.device)
         self.targets = targets.to(self.device)
         self.mirror = mirror
@@ -257,9 +283,21 @@ class Training(Student):
         views: Views,  # their augmentation
     ) -> Tensor:  # (), loss, detached, still on the device
         "Learn from one batch."
+        mix = draw_mix(len(index), self.images.shape[-1], self.generator)
+        if self.captured is not None: return _take_captured(self, index, views, mix)
+        return self.update(index, views, Mix(*[send(x, self.device) for x in mix]))
+
+    def update(
+        self,
+        index: Tensor,  # (N,) which images
+        views: Views,  # their augmentation
+        mix: Mix,  # their partners
+        rate: Tensor | None = None,  # (), where a recording looks for the learning rate
+    ) -> Tensor:  # (), loss, detached
+        "The step, with all that is random in it given: a function of tensors on the device."
         x = augment(self.images[index], views, self.protocol)
-        loss = mixed_loss(self, x, self.targets[index], self.teacher, self.generator)
-        self.learn(loss)
+        loss = mixed_loss(self, x, self.targets[index], self.teacher, mix)
+        self.learn(loss, rate)
         self.sound += loss.detach().isfinite()
         return loss.detach()
 
@@ -280,6 +318,16 @@ class Training(Student):
             batch = slice(first, first + self.protocol.batch_size)
             yield order[batch], Views(*[v[batch] for v in views])
 
+# %% ../nbs/33_training.ipynb #ac83f91d
+def _take_captured(training, index, views, mix):
+    "A step as a recording: what changes from step to step is copied to where it looks."
+    rate = torch.tensor(training.rate, dtype=torch.float32)
+    return training.captured(partial(_on_tensors, training), index, *views, *mix, rate)
+
+def _on_tensors(training, index, *tensors):
+    "The step on what views and mixture are made of, and the rate."
+    return training.update(index, Views(*tensors[:4]), Mix(*tensors[4:7]), tensors[7])
+
 # %% ../nbs/33_training.ipynb #22062667
 _PARTS = ("network", "optimizer", "scaler")
 
@@ -291,16 +339,27 @@ def training_state(
     numbers = {"epoch": training.scheduler.last_epoch, "sound": training.sound, "curve": training.curve}
     return {**parts, **numbers, "generator": training.generator.get_state()}
 
+# %% ../nbs/33_training.ipynb #12c64c36
+def _with_kernels_of(optimizer, state):
+    "A saved state of an optimizer, whose kernels are those of this one: a run may go on captured, or without."
+    names = ("foreach", "fused", "capturable")
+    groups = []
+    for saved, group in zip(state["param_groups"], optimizer.param_groups):
+        groups.append({**saved, **{name: group[name] for name in names if name in group}})
+    return {**state, "param_groups": groups}
+
 def restore_training(
-    training: Training,  # fresh, of the same network, images and protocol
+    training: Training,  # of the same network, images and protocol
     state: dict,  # of `training_state`
 ):
     "Go on from there."
+    state = {**state, "optimizer": _with_kernels_of(training.optimizer, state["optimizer"])}
     for name in _PARTS: getattr(training, name).load_state_dict(state[name])
     training.generator.set_state(state["generator"])
     training.scheduler.last_epoch = state["epoch"]
     training.sound.copy_(state["sound"])
     training.curve = state["curve"]
+    if training.captured is not None: training.captured.forget()
 
 # %% ../nbs/33_training.ipynb #a72aa9c3
 def check_loss(
@@ -540,6 +599,7 @@ def train_teacher(
     device: str | torch.device | None = None,  # CUDA where there is one, else CPU
     log_with=None,  # name of a tracker of Accelerate, such as tensorboard or wandb
     progress: bool = True,  # show a progress bar
+    capture: bool = False,  # CUDA: record the training step once and replay it; not yet run on a GPU
     **changes,  # protocol fields to change, such as epochs=100, image_size=32
 ) -> Path:  # the folder: `model.safetensors` and `config.json`
     "Train a network on true labels, as a teacher for the soft protocol."
@@ -556,7 +616,8 @@ def train_teacher(
     if stage.complete or waits(stage): return stage.out
     model = fresh_network(network, num_classes, protocol, seed)
     pixels = load_pixels(train, protocol.image_size)
-    training = Training(model, *pixels, protocol, protocol.epochs, train.mirror, seed=seed, device=device)
+    how = {"seed": seed, "device": device, "capture": capture}
+    training = Training(model, *pixels, protocol, protocol.epochs, train.mirror, **how)
     return _teach(training, load_pixels(test, protocol.image_size), stage, log_with, progress)
 
 # %% ../nbs/33_training.ipynb #1e9ac58b
@@ -614,6 +675,7 @@ def minimax_teacher(
     seed: int = 0,  # of weights, order and augmentation
     device: str = None,  # cuda or cpu; default: CUDA where there is one
     log_with: str = None,  # a tracker, such as tensorboard or wandb
+    capture: bool = False,  # on CUDA, record the training step once and replay it; not yet run on a GPU
     progress: bool = True,  # show a progress bar
     **changes,
 ):
@@ -624,6 +686,6 @@ def minimax_teacher(
         judged = get_benchmark(dataset).settings.get("evaluate", {}).get("protocol")
         usual = get_protocol(judged) if judged else protocol_for(native_size(test))[1]
         image_size = usual.image_size
-    changes["image_size"] = image_size
+    changes |= {"image_size": image_size, "capture": capture}
     folder = train_teacher(train, test, out, network, protocol, seed, device, log_with, progress, **changes)
     print(f"{read_config(folder)['accuracy']:.1f} % of the test images are right.\nTeacher: {folder}")

@@ -16,6 +16,7 @@ __all__ = ['MODELS', 'STEPS', 'PIECES', 'TARGETS', 'NAMES', 'RUN', 'Workload', '
 # %% ../../nbs/compare/51_bench.ipynb #3e82685a
 import contextlib
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -44,7 +45,7 @@ from torchvision.io import write_png
 from tqdm.auto import tqdm
 
 # %% ../../nbs/compare/51_bench.ipynb #d5e592bd
-from ..device import PRECISIONS, default_precision, resolve_device
+from ..device import PRECISIONS, CapturedStep, default_precision, resolve_device
 from ..stage import Stage, environment, write_json
 from ..console import markdown_table, script
 from ..fast_cpu import keep_memory
@@ -362,6 +363,7 @@ class Piece:
 
 
 _WORDS = {
+    "captured": dict(capture=True),
     "compiled": dict(compile=True),
     "bf16": dict(mixed_precision="bf16"),
     "fp16": dict(mixed_precision="fp16"),
@@ -430,6 +432,11 @@ def _without_the_rest(seconds):
 STEPS = {"finetune": 4, "memory": 20}  # in a turn: one alone would show how a machine starts, not how it runs
 
 
+def _before(captured):
+    "Steps before a recording replays."
+    return 0 if captured is None else CapturedStep.warm_up + 1
+
+
 def play_finetune(
     turns: Turns,  # to play
     device,  # where
@@ -441,6 +448,7 @@ def play_finetune(
         latents = random_latents(work, Path(folder)/"latents")
         backbone = random_backbone(work, device, vae=False)
         trainer = make_trainer(latents, backbone, batch_size=work.batch_size, **settings)
+        for _ in range(_before(trainer.captured)): trainer.step()
         for _ in turns:
             for _ in range(STEPS["finetune"]): trainer.step()
 
@@ -485,18 +493,26 @@ def _half(device):
     return default_precision(torch.device(device))
 
 
+def _captured_ways(device):
+    "Ours as a recording; float16, whose loss is scaled, cannot be one."
+    ways = ("ours, captured", f"ours, {_half(device)}, captured")
+    return ways[:1] if _half(device) == "fp16" else ways
+
+
 def finetune_piece(
     work: Workload,  # what to time
     device,  # where
+    captured: bool = False,  # our step as a recording
 ) -> Piece:  # both sides get latents
     "Steps of fine-tuning."
     n = STEPS["finetune"] * work.batch_size
     flops = transformer_flops(work.config, n, train=True)
     half = _half(device)
     ways = ("ours", f"ours, {half}", f"ours, {half}, compiled")
+    if captured: ways = _captured_ways(device)
     return Piece(play_finetune, n, {"theirs": play_their_training}, flops=flops, ways=ways, repeats=20)
 
-
+# %% ../../nbs/compare/51_bench.ipynb #4dccdf8c
 def whole_piece(
     work: Workload,  # what to time
     device,  # where
@@ -669,6 +685,7 @@ def play_evaluation(
     network = get_network("resnet_ap10", 10, work.eval_size)
     protocol = get_protocol("hard", image_size=work.eval_size)
     training = Training(network, *_pictures(work), protocol, 1000, device=device, **settings)
+    for _ in range(_before(training.captured)): training.epoch()
     for _ in turns: training.epoch()
 
 # %% ../../nbs/compare/51_bench.ipynb #70d44dcb
@@ -695,6 +712,7 @@ def play_their_evaluation(
 def evaluate_piece(
     work: Workload,  # what to time
     device,  # where
+    captured: bool = False,  # our step as a recording
 ) -> Piece:  # the reference plays first: its loader works ahead
     "An epoch of ResNetAP-10 on a distilled set."
     with torch.device("meta"):
@@ -703,18 +721,21 @@ def evaluate_piece(
     flops = count_flops(lambda: network(x).sum().backward())
     theirs = {"theirs": play_their_evaluation}
     ways = ("ours", "ours, compiled") if torch.device(device).type == "cuda" else ("ours", "ours, memory kept")
+    if captured: ways = ("ours, captured",)
     return Piece(play_evaluation, work.eval_images, theirs, flops=flops, ways=ways, apart=True)
 
 # %% ../../nbs/compare/51_bench.ipynb #b2dbf921
 PIECES = {
     "memory": memory_piece,
     "finetune": finetune_piece,
+    "finetune, captured": partial(finetune_piece, captured=True),
     "finetune, with images": whole_piece,
     "sample": sample_piece,
     "encode": encode_piece,
     "evaluate": evaluate_piece,
+    "evaluate, captured": partial(evaluate_piece, captured=True),
 }
-_ON_GPU = ("memory", "finetune")  # on a CPU these are compared as parts of the whole step
+_ON_GPU = ("memory", "finetune", "finetune, captured", "evaluate, captured")  # on a CPU they would show nothing new
 
 
 def plan(
@@ -730,7 +751,7 @@ def plan(
     if cuda: found[f"ceiling, {_half(device)}"] = PRECISIONS[_half(device)]
     for name, build in PIECES.items():
         if name in _ON_GPU and not cuda: continue
-        if name == "evaluate" and work.size == "digits": continue
+        if name.startswith("evaluate") and work.size == "digits": continue
         piece = build(work, device)
         if quick: piece = _quick(piece)
         found[name] = replace(piece, repeats=repeats or piece.repeats)
@@ -780,7 +801,7 @@ def run_bench(
     repeats: int | None = None,  # turns of each piece; None: each its own number
     progress: bool = True,  # show a progress bar
 ) -> dict:  # what bench.json holds
-    "Time a size, or what is missing of it; each piece is written as soon as it is measured."
+    "Time a size, or what is missing of it; a piece is written as soon as it is measured, or has failed."
     device = resolve_device(device)
     work = workload(size, device)
     pieces = plan(work, device, only, quick, repeats)
@@ -789,15 +810,26 @@ def run_bench(
     for name, piece in tqdm(pieces.items(), "bench", disable=not progress):
         if name in record["measured"]: continue
         start = time.perf_counter()
-        if isinstance(piece, Piece): found = measure(piece, work, device, path)
-        else: found = matmul_ceiling(device, piece)
-        record["measured"][name] = found
+        try: record["measured"][name] = _measured(piece, work, device, path)
+        except RuntimeError as error: record["failed"][name] = _complain(name, error)
         record["took"][name] = round(time.perf_counter() - start, 1)
         record["commits"][name] = _commit()
         write_json(file, record)
     return record
 
 
+def _measured(piece, work, device, path):
+    "A piece, or the largest product of some type."
+    if isinstance(piece, Piece): return measure(piece, work, device, path)
+    return matmul_ceiling(device, piece)
+
+
+def _complain(name, error):
+    "Say what went wrong with a piece; its last line is kept."
+    print(f"{name}: {error}", file=sys.stderr)
+    return str(error).strip().splitlines()[-1]
+
+# %% ../../nbs/compare/51_bench.ipynb #16c75c81
 def _open_record(file, work, device, path, quick):
     "What a folder holds already, if it is of the same kind; else a new record."
     record = json.loads(file.read_text()) if file.exists() else dict(measured={}, took={}, commits={})
@@ -807,6 +839,7 @@ def _open_record(file, work, device, path, quick):
     if other: raise ValueError(f"{file} holds another run: {other}; choose another --out")
     file.parent.mkdir(parents=True, exist_ok=True)
     load = vars(work) | dict(config=dict(work.config))
+    record["failed"] = {}  # those are tried again
     return record | about | dict(environment=environment(device), processor=_processor(), load=load)
 
 # %% ../../nbs/compare/51_bench.ipynb #14ee2135
@@ -841,14 +874,17 @@ def comparisons(
 # %% ../../nbs/compare/51_bench.ipynb #171d51fe
 TARGETS = {  # ratios: with DiT-S/2 on a CPU, with DiT-XL/2 on a GPU
     "cpu": {"finetune, with images": 10, "sample": 1.2, "evaluate": 1.5},
-    "cuda": {"finetune, with images": 8, "finetune": 5, "memory": 5, "sample": 15, "evaluate": 5},
+    "cuda": {"finetune, with images": 8, "finetune": 5, "finetune, captured": 5, "memory": 5, "sample": 15,
+             "evaluate": 5, "evaluate, captured": 5},
 }
 NAMES = {
     "finetune, with images": "fine-tuning, the reference encoding its images",
     "finetune": "fine-tuning, latents given",
+    "finetune, captured": "fine-tuning, latents given",
     "memory": "memory and criteria",
     "sample": "sampling and decoding",
     "evaluate": "evaluation epoch",
+    "evaluate, captured": "evaluation epoch",
 }
 
 
@@ -899,7 +935,8 @@ def stage_table(
     "What each stage of ours costs an image, and how near it comes to the matrix product."
     measured = record["measured"]
     steps = "finetune" if "finetune" in measured else "finetune, with images"
-    stages = [what for what in ("encode", steps, "sample", "evaluate") if what in measured]
+    known = ("encode", steps, "finetune, captured", "sample", "evaluate", "evaluate, captured")
+    stages = [what for what in known if what in measured]
     rows = [_stage_row(measured, what, name) for what in stages for name in measured[what]["seconds"]]
     head = ["stage", "way", "time an image", "images/s", "GFLOP an image", "share of the matrix product", "peak memory"]
     return markdown_table(head, rows)
@@ -923,6 +960,8 @@ def run_seconds(
     ours, theirs = {}, {}
     for stage, m in {**measured, "finetune": measured.get("finetune", whole)}.items():
         if stage in RUN and m: ours[stage] = RUN[stage] * _fastest(m)
+    if captured := measured.get("finetune, captured"):
+        ours["finetune"] = min(ours.get("finetune", math.inf), RUN["finetune"] * _fastest(captured))
     for stage, m in {"finetune": whole, "sample": measured.get("sample")}.items():
         if m is None or not m["theirs"]: continue
         image = statistics.median(m["theirs"]) / m["their_units"]
@@ -1061,6 +1100,10 @@ def minimax_bench(
     (out/"bench.md").write_text(text + "\n", encoding="utf-8")
     if reference: plot_bench(record).savefig(out/"bench.svg")
     print(f"{text}\n\nThe figures are in {out}")
+    if record["failed"]: raise SystemExit(f"not measured: {_listed(record['failed'])}")
+
+
+def _listed(failed): return "; ".join(f"{name} ({error})" for name, error in failed.items())
 
 
 def _print_parity(path, out):
