@@ -395,9 +395,14 @@ def _lost_another(error):
     return any(word in str(error) for word in words)
 
 
+def _say_nothing(unraisable):
+    "At the end: processes that read images were told to end as well, which their pool would call an error."
+
+
 def _run_command(func, args, kwargs):
     "Run a command to its end; errors and interruptions become one line and an exit status."
     def _end(text, status):
+        if status == 143: sys.unraisablehook = _say_nothing
         print(f"{func.__name__}: {text}", file=sys.stderr)
         _leave_launch(wait=False)
         sys.exit(status)
@@ -411,6 +416,8 @@ def _run_command(func, args, kwargs):
         if os.environ.get("MINIMAX_DEBUG"): raise
         _end(_as_options(" ".join(str(error).split()), signature(func).parameters), 2)
     except RuntimeError as error:
+        if "killed by signal: Terminated" in str(error):  # a process that reads images heard of it first
+            _end("stopped; run the same command again to continue", 143)
         if not _lost_another(error): raise
         _end("another process of the launch has ended; run the same command again to continue", 1)
     return result

@@ -6,8 +6,8 @@
 __all__ = ['NO_TEACHER', 'load_pixels', 'native_size', 'open_images', 'hard_loss', 'soft_loss', 'make_optimizer', 'accuracy',
            'Student', 'mixed_loss', 'Training', 'training_state', 'restore_training', 'check_loss', 'train_on',
            'TrainResult', 'train_classifier', 'fresh_network', 'Stopped', 'in_threads', 'says_how_to_go_on',
-           'JoinedBatchNorm', 'join_norms', 'join_launch', 'SharedTraining', 'ReadCheckpoint', 'shared_accuracy',
-           'check_networks', 'check_teacher', 'waits', 'train_teacher', 'load_teacher', 'minimax_teacher']
+           'JoinedBatchNorm', 'join_norms', 'join_launch', 'SharedTraining', 'ReadCheckpoint', 'check_networks',
+           'check_teacher', 'waits', 'train_teacher', 'load_teacher', 'minimax_teacher']
 
 # %% ../nbs/33_training.ipynb #37fd9880
 import copy
@@ -283,6 +283,14 @@ class Training(Student):
             batch = slice(first, first + self.protocol.batch_size)
             yield order[batch], Views(*[v[batch] for v in views])
 
+    def accuracy(
+        self,
+        images: Tensor,  # (M, 3, S, S) uint8
+        targets: Tensor,  # (M,)
+    ) -> float:  # percent
+        "Of the network, on a test set."
+        return accuracy(self.network, images, targets, self.protocol)
+
 # %% ../nbs/33_training.ipynb #22062667
 _PARTS = ("network", "optimizer", "scaler")
 
@@ -324,8 +332,7 @@ def _test(training, loss, rate, pixels, targets):
     "One point of the curve."
     loss = loss.item()
     check_loss(training, loss)
-    if isinstance(training, SharedTraining): right = shared_accuracy(training, pixels, targets)
-    else: right = accuracy(training.network, pixels, targets, training.protocol)
+    right = training.accuracy(pixels, targets)
     done = training.scheduler.last_epoch
     return {"epoch": done, "loss": round(loss, 4), "lr": rate, "accuracy": round(right, 3)}
 
@@ -560,6 +567,18 @@ class SharedTraining(Training):
         self.sound += whole.isfinite()
         return whole
 
+    def accuracy(
+        self,
+        images: Tensor,  # (M, 3, S, S) uint8
+        targets: Tensor,  # (M,)
+    ) -> float:  # percent
+        "Of the network, on a test set, of which every process looks at its share."
+        if len(targets) < self.accelerator.num_processes: return super().accuracy(images, targets)
+        mine = self.rows(len(targets))
+        right = round(super().accuracy(images[mine], targets[mine]) * len(mine) / 100)
+        found = self.accelerator.reduce(torch.tensor(float(right), device=self.device), "sum")
+        return 100 * found.item() / len(targets)
+
     def _mixed(self, index, views, mine, partner, box):
         "Images of the given rows, their partners' rectangles pasted in, and the share that is their own."
         top, bottom, left, right = box
@@ -586,20 +605,6 @@ class ReadCheckpoint(Checkpoint):
         state: dict,  # not needed
     ):
         "The other process does."
-
-# %% ../nbs/33_training.ipynb #74540fe9
-def shared_accuracy(
-    training: SharedTraining,  # its network
-    images: Tensor,  # (M, 3, S, S) uint8
-    targets: Tensor,  # (M,)
-) -> float:  # percent
-    "Accuracy on the test set, of which every process looks at its share."
-    together = training.accelerator
-    if len(targets) < together.num_processes: return accuracy(training.network, images, targets, training.protocol)
-    mine = training.rows(len(targets))
-    right = round(accuracy(training.network, images[mine], targets[mine], training.protocol) * len(mine) / 100)
-    found = together.reduce(torch.tensor(float(right), device=training.device), "sum")
-    return 100 * found.item() / len(targets)
 
 # %% ../nbs/33_training.ipynb #c6e1713a
 def check_networks(
