@@ -134,7 +134,7 @@ def _executor(queue, folder):
 
 def _hand_in(executor, step, queue, before, cuda):
     "The jobs of a step as an array of SLURM, behind the step before."
-    more = {"requeue": True, "open_mode": "append"}
+    more = {"requeue": True}
     if before: more |= {"dependency": f"afterok:{before[0].split('_')[0]}", "kill_on_invalid_dep": "yes"}
     known = dict(partition=queue.partition, cpus_per_task=queue.cpus, mem=queue.memory and f"{queue.memory}GB")
     given = {name: value for name, value in known.items() if value is not None}
