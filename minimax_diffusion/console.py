@@ -402,21 +402,39 @@ def _leave_launch(wait):
     PartialState().destroy_process_group()
 
 
+def _lost_another(error):
+    "Whether an error says that another process of this launch has ended."
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized(): return False
+    words = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")
+    return any(word in str(error) for word in words)
+
+
+def _say_nothing(unraisable):
+    "At the end: processes that read images were told to end as well, which their pool would call an error."
+
+
 def _run_command(func, args, kwargs):
     "Run a command to its end; errors and interruptions become one line and an exit status."
     def _end(text, status):
+        if status == 143: sys.unraisablehook = _say_nothing
         print(f"{func.__name__}: {text}", file=sys.stderr)
         _leave_launch(wait=False)
         sys.exit(status)
     try:
         with _sigterm_raises():
             result = func(*args, **kwargs)
+            _leave_launch(wait=True)
     except KeyboardInterrupt as error:
         _end("stopped; run the same command again to continue", 143 if isinstance(error, Terminated) else 130)
     except (ValueError, OSError, ImportError, SafetensorError) as error:  # the last for a disk that is full
         if os.environ.get("MINIMAX_DEBUG"): raise
         _end(_as_options(" ".join(str(error).split()), signature(func).parameters), 2)
-    _leave_launch(wait=True)
+    except RuntimeError as error:
+        if "killed by signal: Terminated" in str(error):  # a process that reads images heard of it first
+            _end("stopped; run the same command again to continue", 143)
+        if not _lost_another(error): raise
+        _end("another process of the launch has ended; run the same command again to continue", 1)
     return result
 
 # %% ../nbs/02_console.ipynb #2aa6d7da

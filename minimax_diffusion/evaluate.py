@@ -33,8 +33,9 @@ from .images import ImageDataset, dataset_digest, per_class, subset
 from .benchmarks import get_benchmark, load_dataset
 from .protocols import PROTOCOLS, Protocol, epochs_for, get_protocol, protocol_for, settled
 from minimax_diffusion.training import (
-    NO_TEACHER, Stopped, Training, TrainResult, check_networks, check_teacher, fresh_network, in_threads, load_pixels,
-    load_teacher, native_size, open_images, says_how_to_go_on, train_on,
+    NO_TEACHER, ReadCheckpoint, SharedTraining, Stopped, Training, TrainResult, check_networks, check_teacher,
+    fresh_network, in_threads, join_launch, load_pixels, load_teacher, native_size, open_images, says_how_to_go_on,
+    train_on,
 )
 from minimax_diffusion.report import (
     FULL, Report, load_report, plot_report, report_markdown, summarize,
@@ -93,6 +94,7 @@ class Execution:
     device: str | None = None  # cuda or cpu; None: CUDA where there is one
     workers: int | None = None  # networks trained at a time; None: one per CPU thread, one on CUDA
     part: str | None = None  # 2/4: train the second of four shares; None: all, divided among a launch's processes
+    together: bool | None = None  # every network in all processes of a launch; None: where networks are fewer
     compile: bool = False  # hand the networks to torch.compile
     capture: bool = False  # CUDA: record the training step once and replay it; not yet run on a GPU
     log_with: str | None = None  # a tracker of Accelerate, such as tensorboard or wandb
@@ -101,6 +103,8 @@ class Execution:
     def __post_init__(self):
         resolve_device(self.device)
         share(self.part)
+        if self.together and self.part is not None:
+            raise ValueError(f"together=True is for the processes of one launch; leave out part={self.part}")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
 
@@ -265,6 +269,7 @@ class _Exam:
         self.device = resolve_device(how.device)
         self.compile = how.compile
         self.capture = how.capture
+        self.launch = None  # an accelerator where the processes of a launch train each network together
         self.jobs = _list_jobs(loaded, protocol.networks, config["repeats"])
         if protocol.temperature: check_teacher(teacher.to(self.device), *self.test, protocol)
 
@@ -296,7 +301,9 @@ def _training(exam, job, protocol):
     pixels = exam.loaded[job.ipc, job.method, job.set]
     settings = {"mirror": exam.config["mirror"], "teacher": exam.teacher, "seed": seed}
     where = {"device": exam.device, "compile": exam.compile, "capture": exam.capture}
-    return Training(network, *pixels, protocol, protocol.epochs, **settings, **where)
+    given = (network, *pixels, protocol, protocol.epochs)
+    if exam.launch is not None: return SharedTraining(exam.launch, *given, **settings, **where)
+    return Training(*given, **settings, **where)
 
 PAUSE = 300  # seconds between two checkpoints of a run
 
@@ -343,8 +350,11 @@ class _Runs:
         def each_epoch():
             if self.stop.is_set(): raise Stopped
             with self.lock: bar.update(images)
-        checkpoint = Checkpoint(self.folder / f"{number}.safetensors", keep=1)
+        follows = self.exam.launch is not None and share()[0] > 0  # another process writes what all of them learn
+        kind = ReadCheckpoint if follows else Checkpoint
+        checkpoint = kind(self.folder / f"{number}.safetensors", keep=1)
         record = _examine(self.exam, job, checkpoint, each_epoch)
+        if follows: return
         write_json(self.file(number), record)
         checkpoint.remove()
         with self.lock:
@@ -496,12 +506,15 @@ def _train_share(runs, stage, record, how):
     "Do what is missing of this process's share, with a plan, a bar and a tracker."
     exam = runs.exam
     rank, processes = share()
-    mine = _deal(exam, how.part)
+    fewer = how.part is None and len(exam.jobs) < processes
+    together = processes > 1 and (fewer if how.together is None else how.together)
+    mine = range(len(exam.jobs)) if together else _deal(exam, how.part)
     if not mine: print(f"evaluate: {len(exam.jobs)} networks are too few for every process; this one has none")
     left = [n for n in mine if not runs.file(n).is_file()]
-    workers = how.at_a_time(len(left))
+    workers = 1 if together else how.at_a_time(len(left))
     shows = how.progress and rank == 0
     if shows: print(*record["notes"], _plan(exam, left, workers), sep="\n")
+    if together: exam.launch = join_launch(exam.device)  # not before the plan, for which one process trains alone
     with tracked(how.log_with, f"{stage.out}.logs", exam.config, exam.device) as log:
         _do_all(runs, left, workers, log, shows)
 

@@ -67,10 +67,9 @@ def class_points(
     "Sum up the latents of every class in a few points."
     if rule not in RULES: raise ValueError(f"unknown rule {rule!r}; choose one of {', '.join(RULES)}")
     if k < 1: raise ValueError(f"k must be at least 1, got {k}")
-    means = latents.means().cpu()
     points, shares = {}, {}
     for c, label in enumerate(latents.label_ids):
-        own = means[latents.targets == c]
+        own = latents.only([latents.classes[c]]).means().cpu()
         if len(own) < k:
             few = f"k is {k}, but class {latents.classes[c]} has {len(own)} images"
             raise ValueError(f"{few}; lower k or leave the class out")

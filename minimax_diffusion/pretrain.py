@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['AUGMENT', 'RECIPES', 'random_affine', 'random_mirror', 'Recipe', 'get_recipe', 'small_vae', 'vae_loss', 'Fit',
-           'run_fit', 'train_vae', 'augmented_latents', 'small_transformer', 'train_transformer', 'pretrain',
-           'minimax_pretrain']
+           'run_fit', 'batch_part', 'train_vae', 'augmented_latents', 'small_transformer', 'train_transformer',
+           'pretrain', 'minimax_pretrain']
 
 # %% ../nbs/41_pretrain.ipynb #73bb3c12
 import copy
@@ -17,13 +17,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
 from diffusers import AutoencoderKL, AutoencoderTiny
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .device import resolve_device, send, torch_defaults, tracked
-from .stage import Checkpoint, Stage, state_digest, write_json
+from .stage import Checkpoint, Stage, share, state_digest, write_json
 from .console import Record, hold_signals, options, script
 from .images import dataset_digest, to_tensors
 from .benchmarks import load_dataset
@@ -32,6 +33,7 @@ from minimax_diffusion.backbone import (
     Backbone, _load_vae, _scale_shift, ddpm_scheduler, load_backbone, new_transformer,
 )
 from .protocols import choose_record
+from .training import ReadCheckpoint, join_launch
 
 # %% ../nbs/41_pretrain.ipynb #0acfc203
 def random_affine(
@@ -152,12 +154,15 @@ def vae_loss(
     generator,  # torch generator
     kl_weight: float = 3e-4,  # weight of the divergence, nats per latent number
     mixed_precision: str = "no",  # "no" or "bf16"
+    part: tuple = (0, 1),  # place of these images in a batch that is shared out, and number of shares
 ):  # ()
     "Squared error of the reconstruction plus a small divergence."
     with _autocast(x.device, mixed_precision):
         moments = vae.encode(x).latent_dist.parameters
     posterior = DiagonalGaussianDistribution(moments.float())
-    noise = torch.randn(posterior.mean.shape, generator=generator).to(x.device)
+    index, shares = part
+    n, *shape = posterior.mean.shape
+    noise = torch.randn(n * shares, *shape, generator=generator)[index::shares].to(x.device)
     z = posterior.mean + posterior.std * noise
     with _autocast(x.device, mixed_precision):
         images = vae.decode(z).sample
@@ -174,10 +179,12 @@ class Fit:
         lr: float,  # peak learning rate; it warms up for a twentieth of the steps, then decays along a cosine
         seed: int,  # of the random numbers
         ema_decay: float | None = None,  # of the averaged weights; None: no average
+        together: Accelerator | None = None,  # of a launch whose processes share each batch; None: alone
     ):
         self.model = model
         self.steps = steps
         self.losses = []
+        self.together = together
         self.generator = torch.Generator().manual_seed(seed)
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0)
         warm_up = max(0.05, 1.01 / steps)
@@ -197,10 +204,18 @@ class Fit:
         "One step of the optimizer, the learning rate and the average."
         self.optimizer.zero_grad()
         loss.backward()
+        if self.together is not None: self._average()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.rate.step()
         if self.averaged: self.average(self.averaged, [p.detach() for p in self.model.parameters()], None)
+
+    def _average(self):
+        "The mean of all processes' gradients, in one message."
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        parts = self.together.reduce(flat, "mean").split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts): gradient.copy_(part.view_as(gradient))
 
     def state_dict(self) -> dict:
         "Everything that the next step depends on."
@@ -257,6 +272,7 @@ def run_fit(
 def _advance(fit, loss_of, name):
     "One step; `ValueError` where the loss is no number."
     loss, shown = loss_of(fit.generator)
+    if fit.together is not None: shown = fit.together.reduce(shown.detach(), "mean")
     value = shown.item()
     if not math.isfinite(value):
         raise ValueError(f"{name}: the loss is {value} at step {fit.at + 1}; choose a lower learning rate")
@@ -271,24 +287,38 @@ def _seeded(seed):
         torch.default_generator.manual_seed(seed)
         yield
 
+# %% ../nbs/41_pretrain.ipynb #aac5125f
+def batch_part(
+    together: Accelerator | None,  # of a launch; None: alone
+    batch_size: int,  # images a step, over all processes
+) -> tuple:  # place of this process, and number of them
+    "Which images of a batch are this process's; `ValueError` where a batch cannot be shared equally."
+    if together is None: return 0, 1
+    processes = together.num_processes
+    if batch_size % processes:
+        raise ValueError(f"batches of {batch_size} images cannot be shared equally by {processes} processes; "
+                         f"launch a number that divides {batch_size}")
+    return together.process_index, processes
+
 # %% ../nbs/41_pretrain.ipynb #9d7ee455
 def train_vae(
     images,  # uint8 (N, 3, H, W)
     recipe: Recipe = RECIPES["digits"],  # shapes and settings
     seed: int = 0,  # of weights, batches and noise
     device="cpu",  # where to train
+    together: Accelerator | None = None,  # of a launch whose processes share each batch
     **run,  # checkpoint, checkpoint_every, log, progress
 ) -> tuple:  # the VAE, its losses
     "Train a small VAE; more keywords are those of run_fit."
     with _seeded(seed): vae = small_vae(recipe.vae_channels, recipe.image_size).to(device)
     if recipe.mixed_precision != "no": vae.to(memory_format=torch.channels_last)
-    augment = AUGMENT[recipe.augment]
+    augment, part = AUGMENT[recipe.augment], batch_part(together, recipe.vae_batch_size)
     def _loss(generator):
         rows = torch.randint(len(images), (recipe.vae_batch_size,), generator=generator)
-        x = augment(images[rows] / 127.5 - 1, generator)
-        loss = vae_loss(vae, send(x, device), generator, recipe.kl_weight, recipe.mixed_precision)
+        x = augment(images[rows] / 127.5 - 1, generator)[part[0]::part[1]]
+        loss = vae_loss(vae, send(x, device), generator, recipe.kl_weight, recipe.mixed_precision, part)
         return loss, loss
-    fit = Fit(vae, recipe.vae_steps, recipe.vae_lr, seed)
+    fit = Fit(vae, recipe.vae_steps, recipe.vae_lr, seed, together=together)
     return run_fit(fit, _loss, "train VAE", **run)
 
 # %% ../nbs/41_pretrain.ipynb #0eaa9599
@@ -357,26 +387,29 @@ def train_transformer(
     recipe: Recipe = RECIPES["digits"],  # shapes and settings
     seed: int = 0,  # of weights, batches, times and noise
     device="cpu",  # where to train
+    together: Accelerator | None = None,  # of a launch whose processes share each batch
     **run,  # checkpoint, checkpoint_every, log, progress
 ) -> tuple:  # the averaged transformer, its losses
     "Train a small DiT with label dropout; more keywords are those of run_fit."
     with _seeded(seed): model = small_transformer(recipe, mean.shape[1:]).train().to(device)
     schedule = noise_schedule(ddpm_scheduler())
     n = recipe.batch_size
+    part = batch_part(together, n)
+    mine = slice(part[0], None, part[1])
     def _loss(generator):
         rows = torch.randint(len(mean), (n,), generator=generator)
         noise, posterior_noise = torch.randn(2, n, *mean.shape[1:], generator=generator)
         timesteps = torch.randint(1000, (n,), generator=generator)
         drop = torch.rand(n, generator=generator) < 0.1
-        z0 = send(mean[rows] + std[rows] * posterior_noise, device)
-        noise = send(noise, device)
-        timesteps = send(timesteps, device)
-        batch_labels = send(labels[rows], device)
-        drop = send(drop, device)
+        z0 = send((mean[rows] + std[rows] * posterior_noise)[mine], device)
+        noise = send(noise[mine], device)
+        timesteps = send(timesteps[mine], device)
+        batch_labels = send(labels[rows][mine], device)
+        drop = send(drop[mine], device)
         with _autocast(z0.device, recipe.mixed_precision):
             terms = training_loss(model, z0, timesteps, batch_labels, noise, schedule, drop=drop)
         return terms.loss.mean(), terms.mse.mean()
-    fit = Fit(model, recipe.steps, recipe.lr, seed, recipe.ema_decay)
+    fit = Fit(model, recipe.steps, recipe.lr, seed, recipe.ema_decay, together)
     return run_fit(fit, _loss, "train DiT", **run)
 
 # %% ../nbs/41_pretrain.ipynb #326877ac
@@ -437,11 +470,17 @@ def pretrain(
     inputs = dict(images=dataset_digest(train), vae=None if shared is None else state_digest(shared.state_dict()))
     stage = Stage(out, "pretrain", dict(dataset=dataset, seed=seed, **asdict(recipe)), inputs)
     if stage.complete: return stage.out
-    checkpoints = [Checkpoint(stage.folder/f"{name}.safetensors") for name in ("vae", "transformer")]
+    follows = share()[0] > 0  # another process of the launch writes
+    kind = ReadCheckpoint if follows else Checkpoint
+    checkpoints = [kind(stage.folder/f"{name}.safetensors") for name in ("vae", "transformer")]
     told = tracked(log_with, f"{out}.logs", asdict(recipe), device)
     with _flush_denormal(), torch.random.fork_rng(devices=[]), told as log:
-        run = dict(checkpoint_every=checkpoint_every, log=log, progress=progress)
+        run = dict(checkpoint_every=checkpoint_every, log=log, progress=progress and not follows)
+        run["together"] = join_launch(device)
         _train_backbone(stage.folder, train, recipe, shared, seed, device, checkpoints, run)
+    if follows:
+        stage.settle(lambda: [stage.out])
+        return stage.out
     return stage.finish(device, scaffolding=checkpoints[0].names + checkpoints[1].names)
 
 # %% ../nbs/41_pretrain.ipynb #f05f27b9
@@ -454,6 +493,7 @@ def _train_backbone(folder, train, recipe, vae, seed, device, checkpoints, run):
     if not shared: vae, vae_losses = train_vae(images, recipe, seed, device, checkpoint=first, **run)
     mean, std, labels = _examples(vae, images, targets, recipe, seed, shared)
     transformer, losses = train_transformer(mean, std, labels, recipe, seed, device, checkpoint=second, **run)
+    if share()[0]: return
     write_json(folder/"history.json", {"vae": vae_losses, "transformer": losses})
     for left in ("pipeline", "pipeline.partial"): shutil.rmtree(folder/left, ignore_errors=True)  # of a killed run
     backbone = Backbone(transformer, vae, ddpm_scheduler(), dict(enumerate(train.classes)))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESERVED', 'folder_digest', 'digest', 'read_json', 'read_config', 'read_product', 'state_digest', 'sync',
            'write_atomic', 'sweep', 'write_json', 'read_tensors', 'Checkpoint', 'config_difference', 'environment',
-           'verify', 'products', 'share', 'begun', 'Stage', 'safe_name', 'safe_names']
+           'verify', 'products', 'share', 'begun', 'Stage', 'map_in_shares', 'safe_name', 'safe_names']
 
 # %% ../nbs/01_stage.ipynb #b82c5a95
 import errno
@@ -16,6 +16,7 @@ import platform
 import re
 import shutil
 import socket
+import sys
 import time
 import unicodedata
 import warnings
@@ -634,16 +635,26 @@ class Stage:
         **final,  # arguments of finish
     ) -> bool:  # is the folder finished?
         "After a share of the work: finish the folder, wait for the other processes, or leave it to them."
+        patience = 20  # looks before it is said that this process waits
         while not self.complete:
             left = missing()
             if not left: self.finish(device, **final)
             elif self._is_finished(self._target): self.complete = True
             elif part is not None: return False
-            elif _processes()[1] > 1: time.sleep(poll)
+            elif _processes()[1] > 1:
+                patience -= 1
+                if patience == 0: _say_waiting(self.name)
+                time.sleep(poll)
             else:
                 what = f"{len(left)} parts of {self.partial} disappeared while it was written"
                 raise FileNotFoundError(f"{what}; run the stage again")
         return True
+
+
+def _say_waiting(name):
+    rank, processes = _processes()
+    what = f"process {rank + 1} of {processes} has done its share and waits for the others"
+    print(f"{name}: {what}", file=sys.stderr)
 
 
 def _take_down(folder):
@@ -678,6 +689,35 @@ def _remove(path):
     else:
         try: path.unlink(missing_ok=True)
         except OSError: pass
+
+# %% ../nbs/01_stage.ipynb #9a092f48
+def map_in_shares(
+    work: Callable,  # gives the result of an item, by its number, in what JSON has
+    count: int,  # of items
+    stage: Stage,  # whose product is the list of results
+    part: str | None = None,  # as given to share
+) -> list | None:  # the results of all items; None while other parts are missing
+    "Results that the processes of a launch, or parts, work out together."
+    if not stage.complete: _map_share(work, count, stage, part)
+    if not stage.complete: return None
+    return read_json(stage.out/"results.json")["results"]
+
+
+def _map_share(work, count, stage, part):
+    "This process's blocks of items, at most 64 blocks in all."
+    index, shares = share(part)
+    size = max(1, -(-count // 64))
+    blocks = [range(first, min(first + size, count)) for first in range(0, count, size)]
+    folder = stage.partial/"blocks"
+    if stage.partial.is_dir(): folder.mkdir(exist_ok=True)  # else another process has finished it just now
+    def _file(k): return folder/f"{k:02d}.json"
+    def _missing(): return [k for k in range(len(blocks)) if not _file(k).is_file()]
+    for k in [k for k in _missing() if k % shares == index]:
+        write_json(_file(k), {"results": [work(i) for i in blocks[k]]})
+    def _write(path):
+        parts = [read_json(_file(k))["results"] for k in range(len(blocks))]
+        path.write_text(json.dumps({"results": sum(parts, [])}))
+    stage.settle(_missing, part, files={"results.json": _write}, scaffolding=("blocks",))
 
 # %% ../nbs/01_stage.ipynb #st000026
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)  # on Windows

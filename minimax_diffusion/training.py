@@ -6,7 +6,8 @@
 __all__ = ['NO_TEACHER', 'load_pixels', 'native_size', 'open_images', 'hard_loss', 'soft_loss', 'make_optimizer', 'accuracy',
            'Student', 'mixed_loss', 'Training', 'training_state', 'restore_training', 'check_loss', 'train_on',
            'TrainResult', 'train_classifier', 'fresh_network', 'Stopped', 'in_threads', 'says_how_to_go_on',
-           'check_networks', 'check_teacher', 'waits', 'train_teacher', 'load_teacher', 'minimax_teacher']
+           'JoinedBatchNorm', 'join_norms', 'join_launch', 'SharedTraining', 'ReadCheckpoint', 'check_networks',
+           'check_teacher', 'waits', 'train_teacher', 'load_teacher', 'minimax_teacher']
 
 # %% ../nbs/33_training.ipynb #37fd9880
 import copy
@@ -21,9 +22,11 @@ from pathlib import Path
 
 import torch
 import torchvision
+from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as TF
 from tqdm.auto import tqdm
@@ -318,6 +321,14 @@ class Training(Student):
             batch = slice(first, first + self.protocol.batch_size)
             yield order[batch], Views(*[v[batch] for v in views])
 
+    def accuracy(
+        self,
+        images: Tensor,  # (M, 3, S, S) uint8
+        targets: Tensor,  # (M,)
+    ) -> float:  # percent
+        "Of the network, on a test set."
+        return accuracy(self.network, images, targets, self.protocol)
+
 # %% ../nbs/33_training.ipynb #ac83f91d
 def _take_captured(training, index, views, mix):
     "A step as a recording: what changes from step to step is copied to where it looks."
@@ -380,7 +391,7 @@ def _test(training, loss, rate, pixels, targets):
     "One point of the curve."
     loss = loss.item()
     check_loss(training, loss)
-    right = accuracy(training.network, pixels, targets, training.protocol)
+    right = training.accuracy(pixels, targets)
     done = training.scheduler.last_epoch
     return {"epoch": done, "loss": round(loss, 4), "lr": rate, "accuracy": round(right, 3)}
 
@@ -535,6 +546,130 @@ def says_how_to_go_on(
         where = f"{Path(out).name}.partial keeps what is done"
         raise type(error)(f"stopped; {where}: make the same call again to go on") from None
 
+# %% ../nbs/33_training.ipynb #c1ce78bc
+class JoinedBatchNorm(nn.BatchNorm2d):
+    "Batch norm over the batches of all processes, on any device."
+    def forward(
+        self,
+        x: Tensor,  # (N, C, H, W), this process's share
+    ) -> Tensor:  # the same
+        "Normalise by mean and variance of all shares; running statistics as one process has them."
+        if not self.training: return super().forward(x)
+        dims, x32 = (0, 2, 3), x.float()
+        count = all_reduce(torch.tensor(float(x[:, 0].numel()), device=x.device))
+        mean = all_reduce(x32.sum(dims)) / count
+        centred = x32 - mean[:, None, None]
+        variance = all_reduce(centred.square().sum(dims)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+def join_norms(
+    network: nn.Module,  # changed in place
+    device: torch.device,  # where it is
+) -> nn.Module:  # the network, or its substitute
+    "Let batch norms see the batches of all processes; parameters stay the same objects."
+    if device.type == "cuda": return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d: module.__class__ = JoinedBatchNorm
+    return network
+
+# %% ../nbs/33_training.ipynb #bd20a360
+def join_launch(
+    device: torch.device,  # where to train
+) -> Accelerator | None:  # None where this process is alone
+    "An accelerator for the processes of this launch."
+    if share()[1] == 1: return None
+    return Accelerator(mixed_precision="no", cpu=device.type == "cpu")  # the precision is our own business
+
+
+class SharedTraining(Training):
+    "A training whose batches the processes of a launch share; what it learns is what one process would."
+    def __init__(
+        self,
+        accelerator: Accelerator,  # of the launch
+        *args,  # of Training
+        **settings,  # of Training
+    ):
+        super().__init__(*args, **settings)
+        if self.captured is not None:
+            raise ValueError("capture=True records the step of one process; leave it out, or start one process")
+        self.accelerator = accelerator
+        self.network = join_norms(self.network, self.device)
+        self.forward = accelerator.prepare_model(self.network)
+
+    def rows(
+        self,
+        total: int,  # in a batch
+    ) -> Tensor:  # (n,)
+        "Those of a batch that are this process's; all of a batch that is too small to share."
+        rows = torch.arange(total, device=self.device)
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        return rows[rank::processes] if total >= processes else rows
+
+    def step(
+        self,
+        index: Tensor,  # (N,) which images, of the whole batch
+        views: Views,  # their augmentation
+    ) -> Tensor:  # (), loss of the whole batch, still on the device
+        "Learn from this process's part of a batch."
+        mine = self.rows(len(index))
+        mix = draw_mix(len(index), self.images.shape[-1], self.generator)
+        partner = send(mix.partner, self.device)[mine]
+        x = self._mixed(index, views, mine, partner, mix.box.tolist())
+        kept = float(mix.shares[0])
+        targets = self.targets[index]
+        loss = self._compare(x, targets[mine], targets[partner], kept)
+        split = len(mine) < len(index)
+        part = self.accelerator.num_processes * len(mine) / len(index) if split else 1.0
+        self.learn(part * loss)  # gradients are averaged over the processes
+        whole = self.accelerator.reduce(part * loss.detach(), "mean")
+        self.sound += whole.isfinite()
+        return whole
+
+    def accuracy(
+        self,
+        images: Tensor,  # (M, 3, S, S) uint8
+        targets: Tensor,  # (M,)
+    ) -> float:  # percent
+        "Of the network, on a test set, of which every process looks at its share."
+        if len(targets) < self.accelerator.num_processes: return super().accuracy(images, targets)
+        mine = self.rows(len(targets))
+        right = round(super().accuracy(images[mine], targets[mine]) * len(mine) / 100)
+        found = self.accelerator.reduce(torch.tensor(float(right), device=self.device), "sum")
+        return 100 * found.item() / len(targets)
+
+    def _mixed(self, index, views, mine, partner, box):
+        "Images of the given rows, their partners' rectangles pasted in."
+        top, bottom, left, right = box
+        def _look(rows): return augment(self.images[index[rows]], Views(*[v[rows] for v in views]), self.protocol)
+        x = _look(mine)
+        x[:, :, top:bottom, left:right] = _look(partner)[:, :, top:bottom, left:right]
+        return x
+
+    def _compare(self, x, own, pasted, kept):
+        "The protocol's loss of mixed images."
+        if not self.protocol.temperature:
+            scores = _scores(self.forward, x)
+            return kept * F.cross_entropy(scores, own) + (1 - kept) * F.cross_entropy(scores, pasted)
+        with torch.no_grad():
+            _scores(self.network, x)  # a first update of the running statistics of batch norm, see mixed_loss
+            wanted = _scores(self.teacher, x)
+        return soft_loss(_scores(self.forward, x), wanted, self.protocol.temperature)
+
+# %% ../nbs/33_training.ipynb #2c42b259
+class ReadCheckpoint(Checkpoint):
+    "A checkpoint that another process writes: read, and left alone."
+    def save(
+        self,
+        state: dict,  # not needed
+    ):
+        "The other process does."
+
 # %% ../nbs/33_training.ipynb #c6e1713a
 def check_networks(
     protocol: Protocol,  # networks, widths, norm and image size
@@ -563,15 +698,18 @@ def check_teacher(
 def _teach(training, pixels, stage, log_with, progress):
     "Train to the end; Ctrl-C waits for the end of an epoch."
     stop = threading.Event()
-    checkpoint = Checkpoint(stage.partial / "checkpoint.safetensors")
+    rank, _ = share()
+    kind = ReadCheckpoint if rank else Checkpoint
+    checkpoint = kind(stage.partial / "checkpoint.safetensors")
     def look():
         if stop.is_set(): raise Stopped
     settings = {"seed": training.seed, **asdict(training.protocol)}
     with says_how_to_go_on(stage.out), tracked(log_with, f"{stage.out}.logs", settings, training.device) as log:
         def note(record): log({name: record[name] for name in ("loss", "lr", "accuracy")}, record["epoch"])
-        told = {"progress": progress, "each_epoch": look, "each_test": note}
+        told = {"progress": progress and rank == 0, "each_epoch": look, "each_test": note}
         epochs = training.protocol.epochs
         [curve] = in_threads([lambda: train_on(training, *pixels, epochs, checkpoint, **told)], 1, stop)
+    if rank: return stage.settle(lambda: [stage.out])
     weights = {name: tensor.cpu().contiguous() for name, tensor in training.network.state_dict().items()}
     write_atomic(stage.partial / "model.safetensors", lambda path: save_file(weights, path))
     summary = {"accuracy": curve[-1]["accuracy"], "curve": curve}
@@ -613,12 +751,15 @@ def train_teacher(
     config = {"network": network, "settings": asdict(protocol), "seed": seed, "classes": test.classes}
     inputs = {"train": dataset_digest(train), "test": dataset_digest(test)}
     stage = Stage(out, "teacher", config, inputs)
-    if stage.complete or waits(stage): return stage.out
+    if stage.complete: return stage.out
     model = fresh_network(network, num_classes, protocol, seed)
     pixels = load_pixels(train, protocol.image_size)
     how = {"seed": seed, "device": device, "capture": capture}
-    training = Training(model, *pixels, protocol, protocol.epochs, train.mirror, **how)
-    return _teach(training, load_pixels(test, protocol.image_size), stage, log_with, progress)
+    args = (model, *pixels, protocol, protocol.epochs, train.mirror)
+    together = join_launch(device)
+    training = SharedTraining(together, *args, **how) if together else Training(*args, **how)
+    _teach(training, load_pixels(test, protocol.image_size), stage, log_with, progress)
+    return stage.out
 
 # %% ../nbs/33_training.ipynb #1e9ac58b
 def _planned_network(config):
