@@ -39,6 +39,8 @@ from .stage import safe_name, safe_names
 # %% ../nbs/03_images.ipynb #c0bf2b6a
 _WHITE = {"I": (255, 4095, 65535, 2**31 - 1), "F": (1.0, 255.0, 65535.0)}  # by the mode's first letter
 
+_TELLS_TURN = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type APP1"}
+
 
 def _eight_bits(image):
     "Integers of more than eight bits, or floats, as eight bits of grey."
@@ -57,7 +59,10 @@ def _upright(image):
     except Exception: return image
 
 
-def _is_upright(image): return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+def _is_upright(image):
+    "Does nothing say that an image is turned? JPEG and PNG files keep that in few places."
+    if image.format in ("JPEG", "PNG") and _TELLS_TURN.isdisjoint(image.info): return True
+    return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
 
 
 def to_rgb(
@@ -111,13 +116,21 @@ def _unusable(name, why):
     return ImageError(f"{name} cannot be read as an image ({why}); repair or remove it, or pass on_error='skip'")
 
 
+def _in_memory(path):
+    "A file's bytes, read at once, which is faster than in pieces; a path where the file is large."
+    with open(path, "rb", buffering=0) as file:
+        small = os.fstat(file.fileno()).st_size < 2**26
+        return io.BytesIO(file.readall()) if small else path
+
+
 def read_image(
     path,  # an image file, or an open one
     name: str | None = None,  # what to call it in an error; None: its path
 ) -> Image.Image:  # mode "RGB", upright
     "Read one image file; `ImageError` naming the file where it is damaged, too large or no image."
     try:
-        with Image.open(path) as image: return to_rgb(image)
+        source = _in_memory(path) if isinstance(path, (str, Path)) else path
+        with Image.open(source) as image: return to_rgb(image)
     except Exception as error:  # a decoder may fail in any way on a damaged file
         raise _unusable(name or path, _why(error)) from None
 
@@ -151,10 +164,11 @@ class FileIndex(Sequence):
         names: bytes,  # of the files, each with a zero byte at its end
     ):
         self.folders = folders
-        self.places = _shared(places, np.int32)
-        self.names = _shared(np.frombuffer(names, np.uint8), np.uint8)
-        self.ends = _shared(np.flatnonzero(self.names.numpy() == 0), np.int64)
-        self.rows = torch.arange(len(self.places), dtype=torch.int32)
+        self.places = np.array(places, np.int32)
+        self.names = np.array(np.frombuffer(names, np.uint8))
+        self.ends = np.flatnonzero(self.names == 0)
+        self.rows = np.arange(len(self.places), dtype=np.int32)
+        self.tensors = {}
 
     @classmethod
     def of(cls, paths):
@@ -162,45 +176,51 @@ class FileIndex(Sequence):
         paths = [Path(path) for path in paths]
         folders = {}
         places = [folders.setdefault(str(path.parent), len(folders)) for path in paths]
-        return cls(list(folders), np.array(places), _joined(path.name for path in paths))
+        return cls(list(folders), places, _joined(path.name for path in paths))
 
     def __len__(self): return len(self.rows)
 
     def __getitem__(self, i):
-        if isinstance(i, Integral): return self.open(self.rows.numpy()[i])
-        chosen = copy.copy(self)
-        chosen.rows = _shared(self.rows.numpy()[i if isinstance(i, slice) else np.asarray(i, np.int64)], np.int32)
+        if isinstance(i, Integral): return self.shown(self.rows[i])
+        chosen = object.__new__(type(self))
+        chosen.__dict__ |= {**self.__dict__, "tensors": {}}
+        chosen.rows = self.rows[i if isinstance(i, slice) else np.asarray(i, np.int64)].copy()
         return chosen
 
-    def open(self, row):
-        "What `read_image` takes: here a path."
-        return Path(self.folders[self.places.numpy()[row]], self.name(row))
+    def __getstate__(self):
+        "What goes to another process: arrays as tensors, always the same ones, which torch hands on as shared memory."
+        for name, x in vars(self).items():
+            if isinstance(x, np.ndarray) and name not in self.tensors: self.tensors[name] = torch.from_numpy(x)
+        return {**vars(self), **self.tensors, "tensors": {}}
+
+    def __setstate__(self, state):
+        arrays = {name: x.numpy() for name, x in state.items() if isinstance(x, torch.Tensor)}
+        self.__dict__ |= {**state, **arrays}
 
     def name(self, row):
         "The name of a file, by its place in the arrays."
-        ends = self.ends.numpy()
-        first = ends[row - 1] + 1 if row else 0
-        return os.fsdecode(self.names.numpy()[first:ends[row]].tobytes())
+        first = self.ends[row - 1] + 1 if row else 0
+        return os.fsdecode(self.names[first:self.ends[row]].tobytes())
+
+    def source(self, row):
+        "What `read_image` takes: here a path, as text."
+        return os.path.join(self.folders[self.places[row]], self.name(row))
+
+    def shown(self, row): return Path(self.source(row))
 
     def size(self, row):
         "Bytes of a file; `ImageError` for a link that leads nowhere."
-        path = self.open(row)
-        try: return path.stat().st_size
+        path = self.source(row)
+        try: return os.stat(path).st_size
         except OSError as error: raise _unusable(path, error.strerror) from None
 
     def entries(self):
         "The folder's name, the file's name and the bytes of each file."
         folders = [Path(folder).name for folder in self.folders]
-        places = self.places.numpy()
-        for row in self.rows.numpy(): yield folders[places[row]], self.name(row), self.size(row)
+        for row in self.rows: yield folders[self.places[row]], self.name(row), self.size(row)
 
 # %% ../nbs/03_images.ipynb #70e5b778
 def _joined(names): return os.fsencode("".join(f"{name}\0" for name in names))
-
-
-def _shared(values, dtype):
-    "An array as a tensor of its own."
-    return torch.from_numpy(np.array(values, dtype))
 
 
 def _whole_numbers(values):
@@ -250,10 +270,11 @@ class ImageDataset(Dataset):
     def __len__(self): return len(self.targets)
 
     def __getitem__(self, i):
-        image = self.images[i]
-        if not isinstance(image, torch.Tensor): image = read_image(image)
-        elif image.shape[1:] == (self.image_size, self.image_size): return image, self.targets[i]
-        else: image = Image.fromarray(image.permute(1, 2, 0).numpy())
+        if isinstance(self.images, FileIndex): image = read_image(self.images.source(self.images.rows[i]))
+        else: image = self.images[i]
+        if isinstance(image, torch.Tensor):
+            if image.shape[1:] == (self.image_size, self.image_size): return image, self.targets[i]
+            image = Image.fromarray(image.permute(1, 2, 0).numpy())
         return image_to_tensor(center_crop(image, self.image_size)), self.targets[i]
 
     def __repr__(self):
@@ -658,7 +679,7 @@ def _on_two_sides(values, sides):
 
 def _warn_of_twins(files, sides):
     "A warning where one picture lies in two splits. Only files of one size are opened."
-    sizes = np.fromiter((_bytes_of(files, row) for row in files.rows.numpy()), np.uint64, len(files))
+    sizes = np.fromiter((_bytes_of(files, row) for row in files.rows), np.uint64, len(files))
     rows = np.flatnonzero(_on_two_sides(sizes, sides))
     rows = rows[np.argsort(sides[rows], kind="stable")]
     marks = np.fromiter(_in_threads(_fingerprint, files[rows]), np.uint64, len(rows))
@@ -745,7 +766,7 @@ def _side_numbers(files, insides, targets):
     "Which split each image belongs to, as a number, by the hash of its name; a warning names twins."
     number = {split: i for i, split in enumerate(SPLITS)}
     sides = np.empty(len(files), np.int8)
-    places = files.places.numpy()
+    places = files.places
     order = np.argsort(targets, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(targets[order])) + 1):
         names = [insides[places[row]] + files.name(row) for row in rows]

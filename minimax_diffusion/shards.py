@@ -12,14 +12,15 @@ import mmap
 import os
 import tarfile
 from array import array
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from minimax_diffusion.images import (
-    FileIndex, ImageDataset, _ends_as_image, _listed, _nfc, _only_splits, _passed_over, _readable, _shared,
-    _side_numbers, _starts_as_image, _unusable, check_on_error, image_folder, only_classes, SPLITS
+    FileIndex, ImageDataset, _ends_as_image, _listed, _nfc, _only_splits, _passed_over, _readable, _side_numbers,
+    _starts_as_image, _unusable, check_on_error, image_folder, only_classes, SPLITS
 )
 
 # %% ../nbs/06_shards.ipynb #86c3f78a
@@ -52,12 +53,12 @@ def shard_files(
 
 # %% ../nbs/06_shards.ipynb #8c99e461
 class _Opened(io.BytesIO):
-    "The bytes of an image in a shard."
+    "The bytes of an image in a shard, and a function that says its name."
     def __init__(self, content, name):
         super().__init__(content)
         self.called = name
 
-    def __str__(self): return self.called
+    def __str__(self): return self.called()
 
 # %% ../nbs/06_shards.ipynb #90056646
 class ShardIndex(FileIndex):
@@ -72,33 +73,35 @@ class ShardIndex(FileIndex):
     ):
         super().__init__(folders, numbers["place"], names)
         self.shards = shards
-        self.shard = _shared(numbers["shard"], np.int32)
-        self.starts = _shared(numbers["start"], np.int64)
-        self.sizes = _shared(numbers["size"], np.int64)
+        self.shard = np.array(numbers["shard"], np.int32)
+        self.starts = np.array(numbers["start"], np.int64)
+        self.sizes = np.array(numbers["size"], np.int64)
 
     def where(self, row):
         "Shard of an image, its place and its bytes."
-        return self.shards[self.shard.numpy()[row]], int(self.starts.numpy()[row]), int(self.sizes.numpy()[row])
+        return self.shards[self.shard[row]], int(self.starts[row]), int(self.sizes[row])
 
-    def size(self, row): return int(self.sizes.numpy()[row])
+    def shown(self, row): return self.source(row)
+
+    def size(self, row): return int(self.sizes[row])
 
     def listed(self): return None  # the names of the classes, where the shards have them
 
     def called(self, row):
         "Shard and name of an image."
-        folder = self.folders[self.places.numpy()[row]]
-        return f"{self.shards[self.shard.numpy()[row]]}: {folder and folder + '/'}{self.name(row)}"
+        folder = self.folders[self.places[row]]
+        return f"{self.shards[self.shard[row]]}: {folder and folder + '/'}{self.name(row)}"
 
 # %% ../nbs/06_shards.ipynb #da8fafe0
 class TarIndex(ShardIndex):
     "Images in tar files."
 
-    def open(self, row):
+    def source(self, row):
         "What `read_image` takes: the image's bytes."
         shard, start, size = self.where(row)
         with open(shard, "rb", buffering=0) as file:
             file.seek(start)
-            return _Opened(file.read(size), self.called(row))
+            return _Opened(file.read(size), partial(self.called, row))
 
 # %% ../nbs/06_shards.ipynb #b5b6e171
 def _plain_members(data):
@@ -200,24 +203,25 @@ class ParquetIndex(ShardIndex):
     "Images in Parquet files; `starts` are rows."
     held = None  # shard, first and last row, and the images of the last row group
 
-    def __getstate__(self): return {**vars(self), "held": None}
+    def __getstate__(self): return {**super().__getstate__(), "held": None}
 
     def listed(self): return _columns(self.shards[0], _parquet(self.shards[0]).schema_arrow)[2]
 
     def entries(self):
         "The name and the bytes of the shard, and the row, of each image."
         sizes = [shard.stat().st_size for shard in self.shards]
-        shards, starts = self.shard.numpy(), self.starts.numpy()
-        for row in self.rows.numpy(): yield self.shards[shards[row]].name, int(starts[row]), sizes[shards[row]]
+        for row in self.rows:
+            shard = self.shard[row]
+            yield self.shards[shard].name, int(self.starts[row]), sizes[shard]
 
-    def open(self, row):
+    def source(self, row):
         "What `read_image` takes: the image's bytes."
         shard, at, _ = self.where(row)
         if self.held is None or self.held[0] != shard or at not in self.held[1]: self.held = _row_group(shard, at)
         _, rows, cells = self.held
         content = cells[at - rows.start].as_py()
         if content is None: raise _unusable(self.called(row), "it has no bytes")
-        return _Opened(content, self.called(row))
+        return _Opened(content, partial(self.called, row))
 
 # %% ../nbs/06_shards.ipynb #e1fc548b
 def _parquet(shard):
@@ -308,7 +312,7 @@ def _labelled(files, numbers, labels):
         raise ValueError(f"the class of an image cannot be told ({lone}): put a .cls with its class beside each, "
                          "or the images of each class into a folder of their own")
     classes, insides = _by_folder(files.folders)
-    return files.places.numpy().astype(np.int64), classes, insides
+    return files.places.astype(np.int64), classes, insides
 
 # %% ../nbs/06_shards.ipynb #00e142c8
 def read_shards(
