@@ -104,28 +104,31 @@ def dataset_of(kind, root, side):
 def measure(kind, root, asked):
     "Index and read once; run in a process of its own."
     torch.set_num_threads(1)
-    warm = asked.warm_up and dataset_of(kind, Path(asked.warm_up), asked.side)[0]  # what is imported late
+    if asked.warm_up: dataset_of(kind, Path(asked.warm_up), asked.side)[0]  # imports what is imported late
     before = memory(os.getpid())
     start = time.perf_counter()
     dataset = dataset_of(kind, root, asked.side)
     index = time.perf_counter() - start
     after = memory(os.getpid())
-    loader = DataLoader(dataset, batch_size=asked.batch, num_workers=asked.workers, generator=torch.Generator())
+    wanted = asked.read or len(dataset)
+    begin_at = 0 if wanted == len(dataset) else asked.turn * wanted % (len(dataset) - wanted + 1)
+    loader = DataLoader(dataset, asked.batch, sampler=range(begin_at, begin_at + wanted), num_workers=asked.workers,
+                        generator=torch.Generator())
     points, first, seen = [], None, 0
     begin = time.perf_counter()
     looked = 0
     for batch, _ in loader:
         first = first or time.perf_counter() - start
         seen += len(batch)
-        if seen >= len(points) * len(dataset) / POINTS:
+        if seen >= len(points) * wanted / POINTS:
             look = time.perf_counter()
             points.append([seen, *map(memory, [os.getpid(), *workers_of(os.getpid())])])
             looked += time.perf_counter() - look
     seconds = time.perf_counter() - begin - looked
-    assert seen == len(dataset) == asked.images and warm is not None
+    assert seen == wanted and len(dataset) == asked.images
     return {
         'index seconds': index, 'first batch seconds': first, 'images a second': seen / seconds,
-        'index bytes an image': (after[2] - before[2]) * 2**20 / seen, 'points': points,
+        'index bytes an image': (after[2] - before[2]) * 2**20 / len(dataset), 'points': points,
     }
 
 
@@ -144,7 +147,8 @@ def in_turn(root, asked):
     for number in range(asked.rounds):
         for side in list(found)[::1 if number % 2 == 0 else -1]:
             command = [sys.executable, __file__, '--measure', side, '--folder', root, '--warm_up', warm]
-            for name in ('images', 'side', 'batch', 'workers'): command += [f'--{name}', getattr(asked, name)]
+            command += ['--turn', number]
+            for name in ('images', 'side', 'batch', 'workers', 'read'): command += [f'--{name}', getattr(asked, name)]
             done = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True)
             found[side].append(json.loads(done.stdout.splitlines()[-1]))
             print(side, {name: round(value, 2) for name, value in found[side][-1].items() if name != 'points'})
@@ -189,12 +193,14 @@ def main():
     parser.add_argument('--side', type=int, default=32, help='of the images, pixels')
     parser.add_argument('--batch', type=int, default=64, help='images a batch')
     parser.add_argument('--workers', type=int, default=2, help='processes that read')
-    parser.add_argument('--rounds', type=int, default=3, help='how often each side reads all')
+    parser.add_argument('--rounds', type=int, default=3, help='how often each side reads')
+    parser.add_argument('--read', type=int, default=0, help='images that it reads each time; 0: all')
     parser.add_argument('--set', type=int, default=1000, help='images to sample; 0: none')
     parser.add_argument('--out', default='scale.json', help='file to write')
     parser.add_argument('--folder', type=Path, help='where to work, and keep the images; default: a temporary folder')
     parser.add_argument('--measure', choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument('--warm_up', help=argparse.SUPPRESS)
+    parser.add_argument('--turn', type=int, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.measure: return print(json.dumps(measure(asked.measure, asked.folder, asked)))
     with tempfile.TemporaryDirectory() as temporary:
