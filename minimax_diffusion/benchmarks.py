@@ -28,10 +28,11 @@ from tqdm.auto import tqdm
 from .console import comma_list
 from minimax_diffusion.images import (
     ImageDataset, ImageError, _check_split, _choose, _class_folders, _has_images, _listed, _nfc, _short,
-    _warn_of_skipped, center_crop, check_on_error, digits, image_folder, image_to_tensor, read_image, split_indices,
-    subset
+    _warn_of_skipped, center_crop, check_on_error, digits, image_folder, image_to_tensor, known_classes, only_classes,
+    read_image, split_indices
 )
 from .labels import class_list
+from .shards import read_shards, shard_files
 
 # %% ../nbs/05_benchmarks.ipynb #1a1932bf
 def _imbalance(factor):
@@ -316,7 +317,7 @@ def _of_own_split(folder, split, splits, options):
 def _names(folders, classes):
     "Names of all files in the class folders."
     places = [folder/c for folder in folders for c in classes if (folder/c).is_dir()]
-    return [entry.name for place in places for entry in os.scandir(place) if not entry.name.startswith(".")]
+    return (name for place in places for name in os.listdir(place) if not name.startswith("."))
 
 
 _TELLS = {imagenet_split: "ImageNet", ucmerced_split: "the number of a photo (every fifth tests)"}
@@ -386,21 +387,39 @@ def _class_names(classes):
     if twice: raise ValueError(f"the list of classes names {_listed(twice)} more than once")
     return names
 
+# %% ../nbs/05_benchmarks.ipynb #7030d048
+def _named_split(shard):
+    "The split that a shard's name, or its folder, speaks of; None where neither does."
+    known = {*_SERVES["train"], *_SERVES["val"]}
+    for name in (shard.name, shard.parent.name):
+        if words := [word for word in re.split("[^a-z]+", name.lower()) if word in known]: return words[0]
+    return None
 
-def _known_only(classes, known, what):
-    "An error that lists the classes which are not among the known ones."
-    unknown = [name for name in classes if name not in known]
-    if unknown: raise ValueError(f"{what} has no classes {_listed(unknown)}; it has {_listed(known)}")
+
+def _serving_shards(shards, split):
+    "The shards of a split, and how they were told; all, and None, where names tell nothing."
+    named = {shard: _named_split(shard) for shard in shards}
+    names = set(named.values())
+    if names == {None}: return shards, None
+    if None in names:
+        told, silent = (next(s for s, name in named.items() if (name is None) == lacks) for lacks in (False, True))
+        raise ValueError(f"the name {told.name} tells a split and {silent.name} tells none; name all shards alike, "
+                         "such as train-000.tar and val-000.tar")
+    name = _first(split, names)
+    if name is not None: return [s for s in shards if named[s] == name], f"by the shards' names: {name} is {split}"
+    raise FileNotFoundError(f"the shards in {shards[0].parent} are called {_listed(sorted(names))}, and none is for "
+                            f"the split {split}; expected one of {', '.join(_SERVES[split])}")
 
 
-def _only(dataset, classes):
-    "Some of a dataset's classes, in the order given."
-    _known_only(classes, dataset.classes, f"the dataset {dataset.name}")
-    place = {dataset.classes.index(name): i for i, name in enumerate(classes)}
-    chosen = subset(dataset, [i for i, target in enumerate(dataset.targets) if target in place])
-    chosen.targets = [place[target] for target in chosen.targets]
-    chosen.classes = list(classes)
-    return chosen
+def _from_shards(shards, split, benchmark, classes, name, image_size, on_error):
+    "A split of a set that lies in tars or Parquet files."
+    shards, note = _serving_shards(shards, split)
+    own = None if note else split
+    names = list(benchmark.classes) or None
+    dataset = read_shards(shards, image_size, names, benchmark.mirror, name, on_error, own)
+    if note: dataset.note = note
+    wanted = classes or names
+    return only_classes(dataset, wanted) if wanted else dataset
 
 # %% ../nbs/05_benchmarks.ipynb #90466015
 def _hub_library():
@@ -489,10 +508,12 @@ def _folder(name, root, benchmark, download):
 def _from_disk(name, root, split, image_size, on_error, classes, download):
     "A split of a benchmark that lies in a folder."
     benchmark = get_benchmark(name)
+    if root is not None and (shards := shard_files(root)):
+        return _from_shards(shards, split, benchmark, classes, name, image_size, on_error)
     root = _folder(name, root, benchmark, download)
-    if classes and benchmark.classes: _known_only(classes, benchmark.classes, "the benchmark")
+    if classes and benchmark.classes: known_classes(classes, benchmark.classes, "the benchmark")
     dataset = _from_torchvision(name, root, split, benchmark, image_size, download)
-    if dataset is not None: return _only(dataset, classes) if classes else dataset
+    if dataset is not None: return only_classes(dataset, classes) if classes else dataset
     if benchmark.classes: benchmark = replace(benchmark, classes=tuple(classes or benchmark.classes))
     chosen = classes or list(benchmark.classes) or None
     options = dict(image_size=image_size, classes=chosen, mirror=benchmark.mirror, name=name, on_error=on_error)
@@ -504,7 +525,7 @@ def _load(name, root, split, image_size, on_error, classes, download):
     if name == "digits": dataset = digits(split, image_size)
     elif name.startswith("hub:"): dataset = hub_dataset(name.removeprefix("hub:"), split, image_size, on_error=on_error)
     else: return _from_disk(name, root, split, image_size, on_error, classes, download)
-    return _only(dataset, classes) if classes else dataset
+    return only_classes(dataset, classes) if classes else dataset
 
 
 def _check_every_class(dataset, split):

@@ -994,7 +994,7 @@ def _timed(function, *args, **kwargs):
 def _bytes(dataset):
     "Size of a dataset's images, in memory or in files."
     if isinstance(dataset.images, torch.Tensor): return dataset.images.nbytes
-    return sum(Path(path).stat().st_size for path in dataset.images)
+    return sum(size for *_, size in dataset.images.entries())
 
 
 def _plan_encode(run, folder):

@@ -16,6 +16,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from io import BytesIO
 from itertools import groupby
 from numbers import Integral, Real
@@ -37,6 +38,7 @@ from .device import PRECISIONS, free_memory, in_batches, precision, torch_defaul
 from .stage import Stage, digest, read_config, share, write_atomic
 from .console import Record, markdown_table, script, takes_settings
 from .images import image_to_tensor, mosaic, read_image, safe_folder, show_images
+from .shards import read_shards, shard_files, write_tar
 from .labels import check_labels
 from .backbone import Backbone, ddpm_scheduler, load_backbone, merge
 from .adapter import load_adapter, phase_adapters, read_adapter
@@ -439,9 +441,11 @@ class _Images:
     image_size: int
     found: set = field(default_factory=set)  # images that were seen whole
 
+    def __post_init__(self): self.folders = {name: self.folder/safe_folder(name) for name in self.labels}
+
     def path(self, image):
         name, number = image
-        return self.folder/safe_folder(name)/f"{number:05d}.png"
+        return self.folders[name]/f"{number:05d}.png"
 
     def all(self, classes=None):
         "Class and number of the images of some classes."
@@ -529,12 +533,15 @@ _DIT_LICENSE = "cc-by-nc-4.0"  # of facebook/DiT-XL-2-256
 _CARD = '''# {title}
 
 {total} synthetic images of {num_classes} classes, {origin}. Read them with
-`torchvision.datasets.ImageFolder("{name}")` or `datasets.load_dataset("imagefolder", data_dir="{name}")`.
+{readers}.
 {notes}
 {settings}
 
 ![The first images of each class](gallery.svg)
 '''
+
+_READERS = '`torchvision.datasets.ImageFolder("{0}")` or `datasets.load_dataset("imagefolder", data_dir="{0}")`'
+_TAR_READERS = '`webdataset` or `datasets.load_dataset("webdataset", data_files="{0}/*.tar")`'
 
 # %% ../nbs/23_sample.ipynb #e5b52752
 def _origin(source, adapter):
@@ -578,7 +585,7 @@ def _write_card(path, name, config, source, dataset, adapter, new):
         total=ipc * len(labels),
         num_classes=len(labels),
         origin=_origin(source, adapter),
-        name=name,
+        readers=(_TAR_READERS if config.get("tars") else _READERS).format(name),
         notes=_card_notes(labels, new, licensed),
         settings=markdown_table(["setting", "value"], rows),
     )
@@ -592,6 +599,26 @@ def _write_gallery(path, images, columns=10, rows=20):
     files = [images.path((name, n)) for name in list(images.labels)[:rows] for n in range(columns)]
     figure = show_images([image_to_tensor(read_image(file)) for file in files], ncols=columns, scale=0.8)
     with rc_context({"svg.hashsalt": "gallery"}): figure.savefig(path, format="svg", metadata={"Date": None})
+
+# %% ../nbs/23_sample.ipynb #de2bc24c
+_IN_A_TAR = 10_000  # images
+
+
+def _check_tars(labels):
+    if broken := [name for name in labels if "\n" in name or "\r" in name]:
+        raise ValueError(f"the class name {broken[0]!r} has a line break, and classes.txt, which goes with tars, has a "
+                         "line a name; draw without tars, or rename the class")
+
+
+def _tars(images):
+    "Name -> function that writes it: the tars of a set, and the names of its classes."
+    numbers = {name: c for c, name in enumerate(images.labels)}
+    def _classes(path): path.write_text("".join(f"{name}\n" for name in numbers), encoding="utf-8")
+    def _pack(path, some):
+        write_tar(path, [(images.folders[name].name, images.path((name, n)), numbers[name]) for name, n in some])
+    files = {"classes.txt": _classes}
+    for k, some in enumerate(images.batches(_IN_A_TAR)): files[f"{k:05d}.tar"] = partial(_pack, some=some)
+    return files
 
 # %% ../nbs/23_sample.ipynb #ph000002
 def _check_request(backbone, settings, ipc, batch_size):
@@ -659,7 +686,11 @@ def _finish(stage, images, backbone, adapter, part):
         "gallery.svg": lambda path: _write_gallery(path, images),
         "README.md": lambda path: _write_card(path, name, stage.config, source, dataset, adapter, new),
     }
-    facts = {"dataset": dataset, "classes": list(images.labels), "new_labels": new}
+    scaffolding = ()
+    if stage.config.get("tars"):
+        files |= _tars(images)
+        scaffolding = tuple(folder.name for folder in images.folders.values())
+    facts = {"scaffolding": scaffolding, "dataset": dataset, "classes": list(images.labels), "new_labels": new}
     stage.settle(lambda: images.missing(images.all()), part, backbone.device, files=files, **facts)
 
 # %% ../nbs/23_sample.ipynb #1134df9c
@@ -670,12 +701,19 @@ class DistilledSet(type(Path())):
         record = read_config(self)
         if record.get("stage") != "sample" or not record.get("classes"): return None
         columns = min(10, record["config"]["ipc"])
-        files = [self/safe_folder(name)/f"{n:05d}.png" for name in record["classes"][:10] for n in range(columns)]
-        images = [read_image(file) for file in files]
+        images = [read_image(file) for file in self._files(record["classes"], columns)]
         for image in images: image.thumbnail((64, 64))
         written = BytesIO()
         mosaic([image_to_tensor(image) for image in images], columns).save(written, "PNG")
         return written.getvalue()
+
+    def _files(self, classes, columns):
+        "The first images of the first ten classes."
+        wanted = [(c, n) for c in range(min(10, len(classes))) for n in range(columns)]
+        if shards := shard_files(self):
+            packed = read_shards(shards).images
+            return [packed[n * len(classes) + c] for c, n in wanted]
+        return [self/safe_folder(classes[c])/f"{n:05d}.png" for c, n in wanted]
 
 # %% ../nbs/23_sample.ipynb #72fa1ef7
 def _announce(drawing, images, total, adapter, out):
@@ -718,11 +756,12 @@ def sample(
     mixed_precision: str | None = None,  # no, bf16 or fp16; None: the fastest that the device computes well
     compile: bool | None = None,  # compile the transformer; None: on a GPU, where that pays
     guidance=(),  # terms with settings, see the page on guidance; () is the paper's
+    tars: bool = False,  # WebDataset tars of 10,000 images instead of class folders
     part: str | None = None,  # 2/4: draw the second of four shares; None: all, divided among the processes of a launch
     progress: bool = True,  # show a progress bar
     **kwargs,  # fields of Sampling, in place of those of settings
 ) -> DistilledSet:  # the image folder, which is there as soon as no share is missing
-    "Draw the distilled set as an image folder."
+    "Draw the distilled set as an image folder, or as tars."
     settings = replace(settings or Sampling(), **kwargs)
     _check_request(backbone, settings, ipc, batch_size)
     mixed_precision = precision(mixed_precision, backbone.device)
@@ -730,6 +769,9 @@ def sample(
     adapters = _adapters(backbone, adapter, settings.weights)
     labels = _wanted_labels(backbone, adapter, classes)
     config = _identity(settings, ipc, labels, seed, mixed_precision) | _guidance_settings(guidance)
+    if tars:
+        _check_tars(labels)
+        config["tars"] = True
     stage = Stage(out, "sample", config, _inputs(backbone, adapter), part)
     if stage.complete: return DistilledSet(stage.out)
 
@@ -761,6 +803,7 @@ def minimax_sample(
     batch_size: int = None,  # images at a time; default: what pays and fits
     mixed_precision: str = None,  # no, bf16 or fp16; default: the fastest that the device computes well
     compile: bool | None = None,  # compile the transformer; default: on a GPU, where that pays
+    tars: bool = False,  # WebDataset tars of 10,000 images instead of class folders
     part: str = None,  # 2/4: draw the second of four shares
     device: str = None,  # cuda or cpu; default: CUDA where there is one
     progress: bool = True,  # show progress bars
@@ -771,7 +814,7 @@ def minimax_sample(
     if backbone is None and adapter is not None: backbone = backbone_of(adapter)
     folder = sample(
         load_backbone(backbone or "digits", device), adapter, out, ipc, seed=seed, batch_size=batch_size,
-        mixed_precision=mixed_precision, compile=compile, part=part, progress=progress, **kwargs,
+        mixed_precision=mixed_precision, compile=compile, tars=tars, part=part, progress=progress, **kwargs,
     )
     if not folder.exists(): return print(f"Part {part} is drawn; {folder} will be there when the other parts are")
     print(f"The images are in {folder}: look at {folder/'gallery.svg'}; {_next_step(folder)}")

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from stat import S_IMODE
+from stat import S_IMODE, S_ISREG
 from tempfile import TemporaryDirectory
 from weakref import WeakValueDictionary
 
@@ -352,7 +352,7 @@ def verify(
     if not isinstance(files, dict): raise ValueError(f"{folder}/config.json is damaged: its list of files is none")
     wrong = []
     for name, noted in files.items():
-        if what := _damage(Path(folder)/name, noted, content): wrong.append(f"{name} {what}")
+        if what := _damage(os.path.join(folder, name), noted, content): wrong.append(f"{name} {what}")
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         remedy = f"delete {folder}, or move it away, and run its stage ({record.get('stage')}) again"
@@ -374,9 +374,10 @@ def products(
 def _damage(file, noted, content):
     "What is wrong with a file of which a size and a SHA-256 were noted; None: nothing."
     noted_size, _, noted_digest = str(noted).partition(" ")
-    if not file.is_file(): return "is missing"
-    size = file.stat().st_size
-    if str(size) != noted_size: return f"has {size} bytes instead of {noted_size}"
+    try: found = os.stat(file)
+    except (OSError, ValueError): return "is missing"
+    if not S_ISREG(found.st_mode): return "is missing"
+    if str(found.st_size) != noted_size: return f"has {found.st_size} bytes instead of {noted_size}"
     return "has other bytes than were written" if content and digest(file) != noted_digest else None
 
 

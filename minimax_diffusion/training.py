@@ -39,8 +39,9 @@ from minimax_diffusion.stage import (
 )
 from .console import options, script
 from minimax_diffusion.images import (
-    ImageDataset, dataset_digest, image_folder, image_to_tensor, read_image,
+    ImageDataset, dataset_digest, image_to_tensor, read_image,
 )
+from .shards import open_set
 from .benchmarks import get_benchmark, load_dataset
 from .networks import get_network
 from .protocols import Protocol, get_protocol, protocol_for, settled
@@ -82,12 +83,12 @@ def native_size(
 
 # %% ../nbs/33_training.ipynb #81c52c11
 def open_images(
-    source,  # an `ImageDataset`, or a folder `<class>/<image>`
+    source,  # an `ImageDataset`, a folder `<class>/<image>`, or one with tars or Parquet files
     classes: list | None = None,  # the classes it must have, in this order; None: whatever there is
     name: str = "the set",  # for messages
 ) -> ImageDataset:
     "A data set with exactly the given classes."
-    dataset = source if isinstance(source, ImageDataset) else image_folder(source)
+    dataset = source if isinstance(source, ImageDataset) else open_set(source)
     if classes is None or dataset.classes == classes: return dataset
     extra = sorted(set(dataset.classes) - set(classes))
     missing = sorted(set(classes) - set(dataset.classes))
@@ -97,7 +98,7 @@ def open_images(
     if dataset is source:
         raise ValueError(f"{name} has the classes of the test set in another order: "
                          f"{dataset.classes} instead of {classes}")
-    return image_folder(source, classes=classes)
+    return open_set(source, classes=classes)
 
 # %% ../nbs/33_training.ipynb #e833c391
 def hard_loss(
