@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SPLITS', 'to_rgb', 'center_crop', 'ImageError', 'read_image', 'image_to_tensor', 'ImageDataset', 'subset',
            'per_class', 'to_tensors', 'dataset_digest', 'split_indices', 'digits', 'show_images', 'safe_folder',
-           'safe_folders', 'split_names', 'check_on_error', 'image_folder', 'describe']
+           'safe_folders', 'split_names', 'check_on_error', 'check_readable', 'check_twins', 'image_folder', 'describe']
 
 # %% ../nbs/03_images.ipynb #cf66ecbd
 import base64
@@ -504,8 +504,8 @@ def _fingerprint(path):
 def _sizes(paths): return {path.stat().st_size for path in paths if path.exists()}
 
 
-def _warn_of_twins(sides):
-    "A warning where one picture lies in two splits."
+def _twins(sides):
+    "Two files with one picture that lie in two splits: (twin, file) pairs."
     sizes = [_sizes(side) for side in sides]
     shared = {s for a, b in itertools.combinations(sizes, 2) for s in a & b}
     first = {}
@@ -515,9 +515,15 @@ def _warn_of_twins(sides):
         mark = _fingerprint(path)
         if mark is None: continue
         where, twin = first.setdefault(mark, (number, path))
-        if where != number: pairs.append(f"{twin.name} = {path.name}")
+        if where != number: pairs.append((twin, path))
+    return pairs
+
+
+def _warn_of_twins(pairs):
+    "A warning where one picture lies in two splits."
     if not pairs: return
-    warnings.warn(f"{len(pairs)} images lie in two splits, which flatters every test: {_listed(pairs, 3)}; "
+    named = [f"{twin.name} = {path.name}" for twin, path in pairs]
+    warnings.warn(f"{len(pairs)} images lie in two splits, which flatters every test: {_listed(named, 3)}; "
                   "remove one of each")
 
 # %% ../nbs/03_images.ipynb #7fa2068e
@@ -551,6 +557,32 @@ def _readable(samples):
     skipped = [reason for reason in reasons if reason]
     _warn_of_skipped(skipped)
     return [sample for sample, reason in zip(samples, reasons) if not reason], skipped
+
+# %% ../nbs/03_images.ipynb #69e2f213
+def check_readable(
+    dataset: ImageDataset,  # whose files
+):
+    "`ImageError` for a file that cannot be read."
+    if isinstance(dataset.images, torch.Tensor): return
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(_try, dataset.images): pass
+
+
+def _try(path):
+    read_image(path)
+
+# %% ../nbs/03_images.ipynb #cfb7a45a
+def check_twins(
+    train: ImageDataset,  # images to train on
+    test: ImageDataset,  # images to test on
+):
+    "A warning where test images are byte for byte training images, too; `ValueError` where all are."
+    if isinstance(train.images, torch.Tensor) or isinstance(test.images, torch.Tensor): return
+    pairs = _twins([train.images, test.images])
+    if len(pairs) == len(test):
+        raise ValueError(f"all {len(test)} test images of {test.name} are training images, too, byte for byte, so that "
+                         "a test would say nothing; give the splits different images")
+    _warn_of_twins(pairs)
 
 # %% ../nbs/03_images.ipynb #2001fc7e
 def _chosen_folders(root, classes):
@@ -599,7 +631,7 @@ def _on_side(samples, split, rule):
     for mine in of_class.values():
         names = [name for _, _, name in mine]
         for sample, side in zip(mine, _sides(names)): sides[side].append(sample)
-    _warn_of_twins([[path for path, _, _ in found] for found in sides.values()])
+    _warn_of_twins(_twins([[path for path, _, _ in found] for found in sides.values()]))
     return sides[split]
 
 # %% ../nbs/03_images.ipynb #4b8fd140
@@ -613,8 +645,9 @@ def _full(dataset, gathered, split):
         raise ValueError(f"no images for the class {_listed(missing)}; add images ({kinds}) or remove its folder")
     if split is None:
         raise ValueError(f"no undamaged image for the class {_listed(empty)}; {_listed(dataset.skipped, 3)}")
-    raise ValueError(f"the split {split} has no image of the class {_listed(empty)}: a set that nobody has split is "
-                     "split by file name, and needs a few images a class; add some, or make folders train/<class> "
+    lost = f" ({len(dataset.skipped)} damaged ones were skipped; remove them)" if dataset.skipped else ""
+    raise ValueError(f"the split {split} has no image of the class {_listed(empty)}{lost}: a set that nobody has split "
+                     "is split by file name, and needs a few images a class; add some, or make folders train/<class> "
                      "and test/<class> yourself")
 
 # %% ../nbs/03_images.ipynb #b6129fa7
