@@ -163,6 +163,8 @@ def _read_record(path):
     kind = record.get("stage")
     if kind == "phases":
         raise ValueError(f"{path} holds the adapters of several phases; pass one of them, such as {path/phase_name(0)}")
+    if kind is None and (path/"adapter"/"config.json").is_file():
+        raise ValueError(f"{path} is a whole run; pass its adapter, {path/'adapter'}")
     if kind != "finetune":
         raise ValueError(f"{path} holds no adapter; make one with finetune or minimax_finetune")
     if "environment" not in record:

@@ -22,6 +22,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, DDPMScheduler, DiTPipeline
 from diffusers.models.embeddings import Timesteps
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from fastcore.basics import patch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -493,6 +494,8 @@ def _find(source):
                          "a pipeline folder or Hub id of one trained at its size")
     path = Path(source)
     if (path/"model_index.json").is_file() or path.is_file(): return path
+    if (path/"pipeline"/"model_index.json").is_file():
+        raise ValueError(f"{path} is no pipeline folder, but holds one: pass backbone='{path}/pipeline'")
     if path.exists():
         raise ValueError(f"{path} is no pipeline folder (it has no model_index.json); "
                          "pass a folder written by Backbone.save or a DiTPipeline, or a .pt file")
@@ -571,6 +574,18 @@ def _check_vae(config, shapes):
         if value is not None and (type(value) not in (int, float) or not abs(value) < 1e9):
             raise ValueError(f"its VAE has {name}={value!r}, a number is needed")
 
+# %% ../nbs/12_backbone.ipynb #5b3da43d
+def _unreachable(what, source):
+    remedy = f"check the name and the network, or give a folder that holds it: {what}='path/of/it'"
+    return ConnectionError(f"the {what} {source} cannot be reached on the Hugging Face Hub; {remedy}")
+
+
+def _reach(what, source, file):
+    "`ConnectionError` at once where a file of a Hub id is neither in the cache nor on a Hub that answers."
+    if Path(source).exists() or isinstance(try_to_load_from_cache(source, file), str): return
+    try: get_hf_file_metadata(hf_hub_url(source, file))
+    except Exception as error: raise _unreachable(what, source) from error
+
 # %% ../nbs/12_backbone.ipynb #c0ad01e5
 def _id2label(where):
     "The names of the labels that a pipeline folder or Hub id tells."
@@ -584,6 +599,7 @@ def _id2label(where):
 def _load_vae(source, **where):
     "A module as it is; a folder or Hub id by the class that its configuration names."
     if source is None or isinstance(source, nn.Module): return source
+    if not where: _reach("vae", str(source), "config.json")
     config = AutoencoderKL.load_config(str(source), **where)
     _check_vae(config, _header(Path(source)/where.get("subfolder", "")))
     kinds = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
@@ -602,6 +618,7 @@ def _load_whole(kind, source, **where):
 
 def _from_pipeline(where):
     "Transformer, scheduler and label names of a pipeline folder or Hub id."
+    _reach("backbone", str(where), "model_index.json")  # which is fetched last
     scheduler = ddpm_scheduler(DDPMScheduler.load_config(str(where), subfolder="scheduler"))
     config = DiTTransformer2DModel.load_config(str(where), subfolder="transformer")
     _check_transformer(config, _header(Path(where)/"transformer"))
@@ -652,10 +669,10 @@ _DAMAGE = (  # of diffusers and safetensors, for files that are not what they sh
 
 def _not_loaded(source, where, error):
     "What to do where a backbone does not load: a Hub id cannot be reached, or files are damaged."
+    if type(error) is ConnectionError: return error
     first, *_ = str(error).splitlines() or [type(error).__name__]
     if isinstance(where, Path): return ValueError(f"the backbone {source} cannot be loaded: {first}")
-    remedy = "check the name and the network, or give a folder that holds it: backbone='path/of/the/pipeline'"
-    return ValueError(f"the backbone {source} cannot be reached on the Hugging Face Hub; {remedy}")
+    return _unreachable("backbone", source)
 
 
 @torch_defaults()

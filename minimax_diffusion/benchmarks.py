@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['ARCHIVES', 'BENCHMARKS', 'long_tail_sizes', 'long_tailed', 'Archive', 'Benchmark', 'imagenet_split', 'ucmerced_split',
-           'get_benchmark', 'fetch_archive', 'hub_dataset', 'load_dataset', 'published_rows']
+           'get_benchmark', 'fetch_archive', 'hub_dataset', 'load_dataset', 'at_size', 'check_apart', 'published_rows']
 
 # %% ../nbs/05_benchmarks.ipynb #03d52875
+import copy
 import csv
 import hashlib
 import io
@@ -218,6 +219,8 @@ def get_benchmark(
     if factor and f"{long_tail}-lt" in BENCHMARKS:
         return replace(BENCHMARKS[f"{long_tail}-lt"], imbalance_factor=_imbalance(factor))
     if name in BENCHMARKS: return BENCHMARKS[name]
+    if Path(name).is_dir():
+        raise ValueError(f"{name!r} is a folder, not a dataset's name; pass dataset='folder', root={name!r}")
     raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(BENCHMARKS)}, or hub:owner/name")
 
 # %% ../nbs/05_benchmarks.ipynb #d0fe082d
@@ -553,11 +556,39 @@ def load_dataset(
     classes = _class_names(classes)
     if image_size is None: image_size = benchmark.image_size
     if image_size < 1: raise ValueError(f"image_size must be at least 1 pixel, got {image_size}")
+    if root is not None and (name == "digits" or name.startswith("hub:")):
+        raise ValueError(f"root={root} is given, but the dataset {name!r} needs none; "
+                         "for a folder of your own images pass dataset='folder'")
     dataset = _load(name, root, split, image_size, on_error, classes, download)
     _check_every_class(dataset, split)
     if mirror is not None: dataset.mirror = mirror
     if split != "train" or benchmark.imbalance_factor == 1: return dataset
     return long_tailed(dataset, benchmark.imbalance_factor)
+
+# %% ../nbs/05_benchmarks.ipynb #04746018
+def at_size(
+    dataset: ImageDataset,  # as load_dataset gave it
+    image_size: int,  # side that is wanted, pixels
+    load: Callable,  # loads it again at a size that it is given: images in memory have the size that they have
+) -> ImageDataset:  # of that size
+    "A dataset at another size; its files are not looked for again."
+    if dataset.image_size == image_size: return dataset
+    if isinstance(dataset.images, torch.Tensor): return load(image_size)
+    resized = copy.copy(dataset)
+    resized.image_size = image_size
+    return resized
+
+# %% ../nbs/05_benchmarks.ipynb #3099e98f
+def check_apart(
+    out,  # folder to write
+    root,  # folder of images, or None
+):
+    "`ValueError` where a folder to write lies in a folder of images, or is one."
+    if root is None: return
+    out, root = Path(out).resolve(), Path(root).resolve()
+    if root == out or root in out.parents:
+        raise ValueError(f"out={out} lies in the folder of the images, where it would be taken for a class; "
+                         "choose another out=")
 
 # %% ../nbs/05_benchmarks.ipynb #1afa6309
 @lru_cache

@@ -6,10 +6,11 @@
 __all__ = ['JUDGING', 'OWN_IMAGES', 'METHODS', 'TUNED', 'SHOWN', 'PAGE', 'NO_METRICS', 'PICTURES', 'PUBLISHED', 'STAGES', 'CARDS',
            'PRODUCT', 'REACHED', 'INDEX', 'GIVEN', 'Distillation', 'request', 'Method', 'choose', 'chosen_rows', 'draw',
            'optimize', 'lead', 'distill', 'default_folder', 'open_split', 'check_images', 'identity', 'RunRecord',
-           'Run', 'banner', 'tuned', 'draw_set', 'nested_sizes', 'make_sets', 'save_merged', 'judge_sets', 'plot_run',
-           'plot_clouds', 'plot_neighbours', 'measure_sets', 'write_page', 'Unfinished', 'finish_run', 'tune_adapters',
-           'check_until', 'run_stages', 'PlannedStage', 'Plan', 'Machine', 'find_machine', 'Work', 'count_work',
-           'Extent', 'count_plan', 'plan', 'queue_steps', 'queue_run', 'minimax_distill']
+           'check_model', 'Run', 'banner', 'tuned', 'draw_set', 'nested_sizes', 'make_sets', 'save_merged',
+           'judge_sets', 'plot_run', 'plot_clouds', 'plot_neighbours', 'measure_sets', 'write_page', 'Unfinished',
+           'finish_run', 'tune_adapters', 'check_until', 'run_stages', 'PlannedStage', 'Plan', 'Machine',
+           'find_machine', 'Work', 'count_work', 'Extent', 'count_plan', 'plan', 'queue_steps', 'queue_run',
+           'minimax_distill']
 
 # %% ../nbs/40_distill.ipynb #3d3f9f76
 import copy
@@ -34,19 +35,20 @@ from minimax_diffusion.stage import (
     Stage, config_difference, map_in_shares, read_config, read_json, share, sweep, write_atomic, write_json,
 )
 from minimax_diffusion.console import (
-    Record, comma_list, comma_numbers, comma_pairs, markdown_table, options, script,
+    Record, at_least, check_seed, comma_list, comma_numbers, comma_pairs, markdown_table, options, require, script,
 )
 from minimax_diffusion.images import (
-    ImageDataset, ImageError, check_on_error, dataset_digest, describe, image_folder, subset, to_tensors,
+    ImageDataset, ImageError, check_on_error, check_readable, check_twins, dataset_digest, describe, image_folder,
+    subset, to_tensors,
 )
-from .labels import with_labels
-from .benchmarks import get_benchmark, load_dataset
+from .labels import resolve_labels, with_labels
+from .benchmarks import at_size, check_apart, get_benchmark, load_dataset
 from .backbone import Backbone, load_backbone
 from .adapter import apply_difffit, phase_adapters, save_pipeline
 from .latents import encode_latents
-from .finetune import PARTS, FineTuning, MinimaxTrainer, ema_decay_for, finetune
-from .phases import finetune_phases
-from .sample import Sampling, sample
+from .finetune import PARTS, FineTuning, MinimaxTrainer, check_settings, ema_decay_for, finetune
+from .phases import finetune_phases, phase_classes
+from .sample import Sampling, check_sampling, sample
 from .guidance import Modes, class_points
 from .networks import get_network
 from .protocols import Protocol, get_protocol, protocol_for, settled
@@ -92,11 +94,14 @@ class Distillation(Record):
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown: raise ValueError(f"unknown method {unknown[0]!r}; choose from {', '.join(METHODS)}")
         if not self.methods: raise ValueError(f"methods is empty; name at least one of {', '.join(METHODS)}")
+        if len(set(self.methods)) < len(self.methods): raise ValueError("methods names one more than once")
         check_on_error(self.on_error)
         if not self.ipc: raise ValueError("ipc is an empty list; name at least one number of images per class")
-        if min(self.ipc) < 1: raise ValueError(f"ipc must be at least 1, got {min(self.ipc)}")
-        for name in ("sets", "repeats", "phase_size"):
-            if getattr(self, name) < 1: raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for n in self.ipc: at_least(1, ipc=n)
+        at_least(1, sets=self.sets, repeats=self.repeats, phase_size=self.phase_size)
+        check_seed(self.seed)
+        judging = self.test_split in ("test", "val")
+        require(judging, "test_split", "test or val, which nothing is trained on", self.test_split)
 
 # %% ../nbs/40_distill.ipynb #800265d3
 JUDGING = {"evaluation_epochs": "epochs", "evaluation_size": "image_size", "networks": "networks"}  # keyword -> field
@@ -127,7 +132,9 @@ def _judging(benchmark, protocol, settings):
 
 def _sizes(ipc):
     "Images per class as a rising tuple."
-    return tuple(sorted({ipc} if isinstance(ipc, int) else set(ipc)))
+    several = set(ipc) if isinstance(ipc, (list, tuple, set, range)) else {ipc}
+    for n in several: at_least(1, ipc=n)
+    return tuple(sorted(several))
 
 # %% ../nbs/40_distill.ipynb #aaf2e815
 OWN_IMAGES = {"ema_decay": "auto"}  # fine-tuning of a set that nobody has published figures for
@@ -141,6 +148,9 @@ def request(
 ) -> Distillation:  # what the run depends on
     "The benchmark's settings, and over them what was asked for; `ValueError` where no stage could run like that."
     _refuse_unknown(settings)
+    at_least(1, **{name: settings.get(name) for name in ("evaluation_epochs", "evaluation_size")})
+    for name in ("methods", "networks"):
+        if isinstance(settings.get(name), str): settings[name] = tuple(comma_list(settings[name]))
     benchmark = get_benchmark(dataset)
     known = benchmark.settings
     own = {"backbone": benchmark.backbone, **known.get("run", {}), **_fields(Distillation, settings)}
@@ -313,6 +323,7 @@ def check_images(
     if few:
         named = ", ".join(f"{c} ({n})" for c, n in few.items())
         raise ValueError(f"ipc is {most}, but there are fewer training images of {named}; lower ipc or add images")
+    if request.dataset == "folder" and not train.note.startswith("by file name"): check_twins(train, test)
     protocol = request.protocol or protocol_for(native_size(test))[1]
     sizes = list(request.ipc)
     check_request(protocol, request.repeats, sizes, len(train.classes), request.teacher, request.sets)
@@ -390,6 +401,21 @@ class RunRecord:
         self.seconds[stage] = round(self.seconds.get(stage, 0) + time.perf_counter() - start, 1)
         self.save()
 
+# %% ../nbs/40_distill.ipynb #9e93d02b
+def check_model(
+    request: Distillation,  # what is wanted
+    train: ImageDataset,  # to distill, with its labels
+    model: Backbone,  # to fine-tune and to draw with
+):
+    "`ValueError` where a model does not know the classes, or cannot do what is asked."
+    rows = model.transformer.null_label
+    resolve_labels(train.classes, model.id2label, train.label_ids, request.new_labels, rows)
+    if {"dit", "none", "minimax", "modes"} & set(request.methods): check_sampling(request.sampling, model)
+    if not {"none", "minimax"} & set(request.methods): return
+    images = dict(zip(train.classes, train.counts))
+    phases = phase_classes(train.classes, request.phase_size)
+    check_settings(request.finetuning, min(sum(images[c] for c in phase) for phase in phases), model)
+
 # %% ../nbs/40_distill.ipynb #e38afedd
 class Run:
     "A distillation at work: its images, its model, and the folder that it fills."
@@ -406,6 +432,7 @@ class Run:
         self.request = request
         self.out = Path(out)
         self.device = resolve_device(device)
+        check_apart(out, request.root)
         self.compile = compile
         self.progress = progress
         self.part = part
@@ -424,9 +451,12 @@ class Run:
         request = self.request
         self.model = load_backbone(request.backbone, self.device)
         size = self.model.image_size
-        if size != self.train.image_size:
-            self.train, self.test = (open_split(request, split, size) for split in ("train", request.test_split))
+        self.train, self.test = (
+            at_size(images, size, lambda side: open_split(request, split, side))
+            for images, split in ((self.train, "train"), (self.test, request.test_split)))
         self.train = with_labels(self.train, request.label_ids)
+        check_model(request, self.train, self.model)
+        if request.on_error == "raise": check_readable(self.test)  # those that train are read first of all
 
     def start(self):
         "Load what the run needs, write down what was asked for, and say what is about to be done."

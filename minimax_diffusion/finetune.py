@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'KEYS', 'FineTuning', 'Batch', 'epoch_order', 'visited_rows', 'balanced_rows', 'batch_rows', 'draw_batch',
-           'MinimaxTrainer', 'ema_decay_for', 'plot_history', 'finetune', 'next_sample', 'minimax_finetune']
+           'MinimaxTrainer', 'ema_decay_for', 'plot_history', 'check_settings', 'finetune', 'next_sample',
+           'minimax_finetune']
 
 # %% ../nbs/21_finetune.ipynb #4e10bb0b
 import copy
@@ -16,7 +17,7 @@ import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 
 import torch
@@ -30,7 +31,9 @@ from minimax_diffusion.device import (
     PRECISIONS, CapturedStep, out_of_memory, precision, send, torch_defaults, tracked,
 )
 from .stage import Checkpoint, Stage, write_json
-from .console import Record, change_settings, explain, hold_signals, script, takes_settings
+from minimax_diffusion.console import (
+    Record, at_least, change_settings, check_seed, explain, hold_signals, require, script, takes_settings,
+)
 from .labels import match_labels
 from .diffusion import DiffusionTerms, noise_schedule, training_loss
 from .backbone import Backbone, load_backbone
@@ -41,16 +44,6 @@ from .latents import LatentCache, backbone_of, recorded_source
 from .memory import MemoryBank, minimax_criteria, remember
 
 # %% ../nbs/21_finetune.ipynb #5f85ed3d
-def _check(fits, name, needed, value):
-    "`ValueError` where a setting is not what it must be."
-    if not fits: raise ValueError(f"{name} must be {needed}, got {value!r}")
-
-
-def _check_whole(name, value, least):
-    _check(isinstance(value, Integral), name, "a whole number", value)
-    _check(value >= least, name, f"at least {least}", value)
-
-
 def _is_decay(value):
     "Whether it is a decay of the moving average, or the rule that finds one."
     return value == "auto" or isinstance(value, Real) and 0 <= value < 1
@@ -74,14 +67,15 @@ class FineTuning(Record):
     mixed_precision: str | None = None  # no, bf16 or fp16; None: the fastest that the device computes well
 
     def __post_init__(self):
-        for name in ("memory_size", "batch_size", "epochs"): _check_whole(name, getattr(self, name), 1)
-        if self.max_steps is not None: _check_whole("max_steps", self.max_steps, 1)
-        if self.gamma_blocks is not None: _check_whole("gamma_blocks", self.gamma_blocks, 0)
-        _check(0 <= self.lambda_r < math.inf, "lambda_r", "a number of at least 0", self.lambda_r)
-        _check(0 <= self.lambda_d < math.inf, "lambda_d", "a number of at least 0", self.lambda_d)
-        _check(0 < self.lr < math.inf, "lr", "a number above 0", self.lr)
-        _check(0 <= self.label_dropout <= 1, "label_dropout", "between 0 and 1", self.label_dropout)
-        _check(_is_decay(self.ema_decay), "ema_decay", "at least 0 and below 1, or 'auto'", self.ema_decay)
+        counts = ("memory_size", "batch_size", "epochs", "max_steps")
+        at_least(1, **{name: getattr(self, name) for name in counts})
+        at_least(0, gamma_blocks=self.gamma_blocks)
+        check_seed(self.seed)
+        require(0 <= self.lambda_r < math.inf, "lambda_r", "a number of at least 0", self.lambda_r)
+        require(0 <= self.lambda_d < math.inf, "lambda_d", "a number of at least 0", self.lambda_d)
+        require(0 < self.lr < math.inf, "lr", "a number above 0", self.lr)
+        require(0 <= self.label_dropout <= 1, "label_dropout", "between 0 and 1", self.label_dropout)
+        require(_is_decay(self.ema_decay), "ema_decay", "at least 0 and below 1, or 'auto'", self.ema_decay)
         if self.mixed_precision is not None: precision(self.mixed_precision, "cpu")
 
     def steps(
@@ -227,7 +221,7 @@ def _decay(settings, latents):
 # %% ../nbs/21_finetune.ipynb #a0fc9680
 def _divide(batch_size, processes, parts):
     "Slices of one process's share of a batch."
-    _check_whole("accumulation_steps", parts, 1)
+    at_least(1, accumulation_steps=parts)
     if batch_size % (processes * parts):
         raise ValueError(f"batch_size is {batch_size}, which {processes} processes cannot share equally "
                          f"in {parts} parts each; choose a multiple of {processes * parts}")
@@ -616,9 +610,6 @@ def plot_history(
 # %% ../nbs/21_finetune.ipynb #62b766f1
 def _resolve(settings, latents, accelerator, device):
     "The settings with the number of steps, the decay and the precision that they come to."
-    if settings.batch_size > len(latents):
-        raise ValueError(f"batch_size is {settings.batch_size}, but there are only {len(latents)} images; "
-                         "choose a smaller batch_size")
     name = _precision(settings.mixed_precision, accelerator, device)
     steps, decay = settings.steps(len(latents)), _decay(settings, latents)
     return replace(settings, max_steps=steps, ema_decay=decay, mixed_precision=name)
@@ -633,6 +624,19 @@ def _identity(settings):
     return config
 
 # %% ../nbs/21_finetune.ipynb #f822f155
+def check_settings(
+    settings: FineTuning,  # that are wanted
+    images: int,  # in the dataset
+    backbone: Backbone,  # to be fine-tuned
+):
+    "`ValueError` where settings ask for more images or blocks than there are."
+    if settings.batch_size > images:
+        raise ValueError(f"batch_size is {settings.batch_size}, but there are only {images} images; "
+                         "choose a smaller batch_size")
+    wanted, there = settings.gamma_blocks, len(backbone.transformer.transformer_blocks)
+    require(wanted is None or wanted <= there, "gamma_blocks", f"at most {there}, the blocks of this model", wanted)
+
+
 def _check_backbone(latents, backbone):
     "`ValueError` where latents and backbone do not belong together."
     latents.check_backbone(backbone)
@@ -763,9 +767,9 @@ def finetune(
 ) -> Path:  # the adapter's folder
     "Fine-tune a backbone with the minimax criteria (Gu et al. 2024, section 3)."
     settings = change_settings(settings, kwargs, FineTuning)
-    _check_whole("checkpoint_every", checkpoint_every, 1)
-    _check_whole("accumulation_steps", accumulation_steps, 1)
+    at_least(1, checkpoint_every=checkpoint_every, accumulation_steps=accumulation_steps)
     if not isinstance(latents, LatentCache): latents = LatentCache(latents)
+    check_settings(settings, len(latents), backbone)
     _check_backbone(latents, backbone)
     accelerator = _join(accelerator, distributed, backbone.device)
     settings = _resolve(settings, latents, accelerator, backbone.device)
@@ -811,8 +815,7 @@ def minimax_finetune(
 ):
     "Fine-tune a diffusion transformer with the minimax criteria."
     record = FineTuning(**kwargs)
-    _check_whole("checkpoint_every", checkpoint_every, 1)
-    _check_whole("accumulation_steps", accumulation_steps, 1)
+    at_least(1, checkpoint_every=checkpoint_every, accumulation_steps=accumulation_steps)
     cache = LatentCache(latents)
     model = load_backbone(backbone or backbone_of(latents) or "digits", device)
     folder = finetune(

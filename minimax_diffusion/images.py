@@ -6,7 +6,7 @@
 __all__ = ['SPLITS', 'to_rgb', 'center_crop', 'ImageError', 'read_image', 'image_to_tensor', 'FileIndex', 'ImageDataset',
            'subset', 'known_classes', 'only_classes', 'per_class', 'to_tensors', 'dataset_digest', 'split_indices',
            'digits', 'show_images', 'mosaic', 'png', 'live', 'safe_folder', 'safe_folders', 'split_names',
-           'check_on_error', 'image_folder', 'describe']
+           'check_on_error', 'check_readable', 'check_twins', 'image_folder', 'describe']
 
 # %% ../nbs/03_images.ipynb #cf66ecbd
 import base64
@@ -723,18 +723,22 @@ def _on_two_sides(values, sides):
     return (seen.sum(1) > 1)[numbers] & (values != 0)
 
 
-def _warn_of_twins(files, sides):
-    "A warning where one picture lies in two splits. Only files of one size are opened."
+def _twins(files, sides):
+    "Rows of one picture in two splits: (twin, row) pairs. Only files of one size are opened."
     sizes = np.fromiter((_bytes_of(files, row) for row in files.rows), np.uint64, len(files))
     rows = np.flatnonzero(_on_two_sides(sizes, sides))
     rows = rows[np.argsort(sides[rows], kind="stable")]
     marks = np.fromiter(_in_threads(_fingerprint, files[rows]), np.uint64, len(rows))
     twice = _on_two_sides(marks, sides[rows])
-    if not twice.any(): return
     rows, marks = rows[twice], marks[twice]
     _, first, same = np.unique(marks, return_index=True, return_inverse=True)
     firsts = rows[first[same]]
-    pairs = [(a, b) for a, b in zip(firsts, rows) if sides[a] != sides[b]]
+    return [(a, b) for a, b in zip(firsts, rows) if sides[a] != sides[b]]
+
+
+def _warn_of_twins(files, pairs):
+    "A warning where one picture lies in two splits."
+    if not pairs: return
     shown = _listed([f"{files[a].name} = {files[b].name}" for a, b in pairs[:3]], 3)
     if len(pairs) > 3: shown += f" and {len(pairs) - 3} more"
     warnings.warn(f"{len(pairs)} images lie in two splits, which flatters every test: {shown}; remove one of each")
@@ -769,6 +773,33 @@ def _readable(files):
     skipped = [reason for reason in reasons if reason]
     _warn_of_skipped(skipped)
     return [row for row, reason in enumerate(reasons) if not reason], skipped
+
+# %% ../nbs/03_images.ipynb #69e2f213
+def check_readable(
+    dataset: ImageDataset,  # whose files
+):
+    "`ImageError` for a file that cannot be read."
+    if isinstance(dataset.images, torch.Tensor): return
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(_try, dataset.images): pass
+
+
+def _try(path):
+    read_image(path)
+
+# %% ../nbs/03_images.ipynb #cfb7a45a
+def check_twins(
+    train: ImageDataset,  # images to train on
+    test: ImageDataset,  # images to test on
+):
+    "A warning where test images are byte for byte training images, too; `ValueError` where all are."
+    if isinstance(train.images, torch.Tensor) or isinstance(test.images, torch.Tensor): return
+    files = FileIndex.of([*train.images, *test.images])
+    pairs = _twins(files, np.repeat([0, 1], [len(train), len(test)]))
+    if len(pairs) == len(test):
+        raise ValueError(f"all {len(test)} test images of {test.name} are training images, too, byte for byte, so that "
+                         "a test would say nothing; give the splits different images")
+    _warn_of_twins(files, pairs)
 
 # %% ../nbs/03_images.ipynb #2001fc7e
 def _chosen_folders(root, classes):
@@ -817,7 +848,7 @@ def _side_numbers(files, insides, targets):
     for rows in np.split(order, np.flatnonzero(np.diff(targets[order])) + 1):
         names = [insides[places[row]] + files.name(row) for row in rows]
         sides[rows] = [number[side] for side in _sides(names)]
-    _warn_of_twins(files, sides)
+    _warn_of_twins(files, _twins(files, sides))
     return sides
 
 
@@ -838,8 +869,9 @@ def _full(dataset, runs, split):
         raise ValueError(f"no images for the class {_listed(missing)}; add images ({kinds}) or remove its folder")
     if split is None:
         raise ValueError(f"no undamaged image for the class {_listed(empty)}; {_listed(dataset.skipped, 3)}")
-    raise ValueError(f"the split {split} has no image of the class {_listed(empty)}: a set that nobody has split is "
-                     "split by file name, and needs a few images a class; add some, or make folders train/<class> "
+    lost = f" ({len(dataset.skipped)} damaged ones were skipped; remove them)" if dataset.skipped else ""
+    raise ValueError(f"the split {split} has no image of the class {_listed(empty)}{lost}: a set that nobody has split "
+                     "is split by file name, and needs a few images a class; add some, or make folders train/<class> "
                      "and test/<class> yourself")
 
 # %% ../nbs/03_images.ipynb #b6129fa7

@@ -20,13 +20,15 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .device import PRECISIONS, in_batches, precision, reading_processes, send, torch_defaults
+from minimax_diffusion.device import (
+    PRECISIONS, in_batches, precision, reading_processes, resolve_device, send, torch_defaults,
+)
 from .stage import Stage, read_config, share, verify, write_atomic
 from .stage import digest as digest_of
-from .console import markdown_table, script
-from .images import ImageDataset, dataset_digest
+from .console import at_least, markdown_table, script
+from .images import ImageDataset, dataset_digest, describe
 from .labels import resolve_labels, with_labels
-from .benchmarks import get_benchmark, load_dataset
+from .benchmarks import at_size, check_apart, get_benchmark, load_dataset
 from .backbone import Backbone, load_backbone, network_digest
 
 # %% ../nbs/14_latents.ipynb #08444f9b
@@ -104,6 +106,8 @@ class LatentCache:
 def _read_record(path):
     "The record of an encoded folder; `ValueError` where it is none, is not finished, or is damaged."
     record = read_config(path)
+    if "stage" not in record and (path/"latents"/"config.json").is_file():
+        raise ValueError(f"{path} is a whole run; pass its latents, {path/'latents'}")
     if record.get("stage") != "encode":
         raise ValueError(f"{path} holds no encoded latents; make them with encode_latents or minimax_encode")
     if "environment" not in record:
@@ -330,8 +334,8 @@ def encode_latents(
     progress: bool = True,  # show a progress bar
 ) -> LatentCache | None:  # the finished cache; None while other parts are missing
     "Encode every image, and its mirror image where that keeps the class, once."
-    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
-        if value < least: raise ValueError(f"{name} must be at least {least}, got {value}")
+    at_least(1, batch_size=batch_size, shard_size=shard_size)
+    at_least(0, workers=workers)
     label_ids, new = _labels(images, backbone, new_labels)
     mixed_precision = precision(mixed_precision, backbone.device)
     config = dict(
@@ -453,6 +457,18 @@ def check_backbone(
         raise ValueError(f"{was}, this backbone ({backbone.source or 'unnamed'}) has another VAE; {remedy}")
 
 # %% ../nbs/14_latents.ipynb #534fbd82
+def _again(dataset, image_size, label_ids, asked):
+    return with_labels(load_dataset(dataset, image_size=image_size, **asked), label_ids)
+
+
+def _check_request(batch_size, workers, mixed_precision, part, device):
+    "What can be refused before an image is looked for."
+    at_least(1, batch_size=batch_size)
+    at_least(0, workers=workers)
+    share(part)
+    precision(mixed_precision, resolve_device(device))
+
+
 @script
 def minimax_encode(
     dataset: str = "digits",  # name of a benchmark, or "folder"
@@ -469,14 +485,18 @@ def minimax_encode(
     mixed_precision: str = None,  # no, bf16 or fp16; default: the fastest that the device computes well
     part: str = None,  # 2/4: encode the second of four shares
     on_error: str = "raise",  # at a damaged file: "raise" or "skip"
+    download: bool = False,  # fetch the images into root where a public archive has them
     device: str = None,  # "cuda" or "cpu"; default: CUDA where there is one
     progress: bool = True,  # show progress bars
 ):
     "Encode a dataset's images to latents, once."
-    asked = dict(root=root, split=split, on_error=on_error, classes=classes, mirror=mirror)
-    load_dataset(dataset, **asked)  # says what is wrong before a model is loaded
+    _check_request(batch_size, workers, mixed_precision, part, device)
+    check_apart(out, root)
+    asked = dict(root=root, split=split, on_error=on_error, classes=classes, mirror=mirror, download=download)
+    images = with_labels(load_dataset(dataset, **asked), label_ids)  # says what is wrong before a model is loaded
     model = load_backbone(backbone or get_benchmark(dataset).backbone, device)
-    images = with_labels(load_dataset(dataset, image_size=model.image_size, **asked), label_ids)
+    images = at_size(images, model.image_size, lambda side: _again(dataset, side, label_ids, asked))
+    if progress: print(describe(images), f"backbone {recorded_source(model)}, on {model.device}, into {out}", sep="\n")
     cache = encode_latents(
         images, model, out, batch_size, workers=workers, new_labels=new_labels,
         mixed_precision=mixed_precision, part=part, progress=progress,

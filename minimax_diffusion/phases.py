@@ -18,11 +18,11 @@ from tqdm.auto import tqdm
 
 from .device import precision, torch_defaults
 from .stage import Stage, share
-from .console import change_settings, explain, script, takes_settings
+from .console import at_least, change_settings, explain, script, takes_settings
 from .backbone import Backbone, load_backbone
 from .adapter import phase_adapters, phase_name
 from .latents import LatentCache, backbone_of, recorded_source
-from .finetune import PARTS, FineTuning, finetune, next_sample
+from .finetune import PARTS, FineTuning, check_settings, finetune, next_sample
 
 # %% ../nbs/22_phases.ipynb #ph000009
 def phase_classes(
@@ -30,7 +30,7 @@ def phase_classes(
     phase_size: int = 20,  # at most so many classes a phase
 ) -> list:  # the classes of each phase
     "Split classes into phases."
-    if phase_size < 1: raise ValueError(f"phase_size must be at least 1, got {phase_size}")
+    at_least(1, phase_size=phase_size)
     parts = np.array_split(np.arange(len(classes)), math.ceil(len(classes) / phase_size))
     return [[classes[i] for i in part] for part in parts]
 
@@ -90,6 +90,11 @@ def _announce(latents, phases, mine, out):
     print("\n".join(lines), file=sys.stderr)
 
 # %% ../nbs/22_phases.ipynb #ph000017
+def _check_request(phase_size, checkpoint_every, accumulation_steps):
+    "`ValueError` for numbers that are too small, before anything is read."
+    at_least(1, phase_size=phase_size, checkpoint_every=checkpoint_every, accumulation_steps=accumulation_steps)
+
+
 @explain
 @takes_settings(FineTuning)
 @torch_defaults()
@@ -109,8 +114,10 @@ def finetune_phases(
 ) -> Path:  # the folder, which is there as soon as no share is missing
     "Fine-tune many classes as phases, one adapter each."
     settings = change_settings(settings, kwargs, FineTuning)
+    _check_request(phase_size, checkpoint_every, accumulation_steps)
     if not isinstance(latents, LatentCache): latents = LatentCache(latents)
     phases = phase_classes(latents.classes, phase_size)
+    for classes in phases: check_settings(settings, len(latents.only(classes)), backbone)
     k, n = share(part, backbone.device)
     inputs = dict(latents=latents.digest(), backbone=backbone.digest(decoder=False))
     stage = Stage(out, "phases", _identity(settings, phases, backbone.device), inputs, part)
@@ -152,6 +159,8 @@ def minimax_phases(
 ):
     "Fine-tune a diffusion transformer on many classes, in phases."
     record = FineTuning(**kwargs)
+    _check_request(phase_size, checkpoint_every, accumulation_steps)
+    share(part)
     cache = LatentCache(latents)
     model = load_backbone(backbone or backbone_of(latents) or "digits", device)
     folder = finetune_phases(

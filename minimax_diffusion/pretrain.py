@@ -10,9 +10,11 @@ __all__ = ['AUGMENT', 'RECIPES', 'random_affine', 'random_mirror', 'Recipe', 'ge
 # %% ../nbs/41_pretrain.ipynb #73bb3c12
 import copy
 import math
+import shlex
 import shutil
+import sys
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,17 +22,18 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from diffusers import AutoencoderKL, AutoencoderTiny
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from safetensors import SafetensorError
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .device import resolve_device, send, torch_defaults, tracked
 from .stage import Checkpoint, Stage, share, state_digest, write_json
-from .console import Record, hold_signals, options, script
-from .images import dataset_digest, to_tensors
-from .benchmarks import load_dataset
+from .console import Record, at_least, check_seed, hold_signals, options, require, script
+from .images import dataset_digest, describe, to_tensors
+from .benchmarks import check_apart, load_dataset
 from .diffusion import noise_schedule, training_loss
 from minimax_diffusion.backbone import (
-    Backbone, _load_vae, _scale_shift, ddpm_scheduler, load_backbone, new_transformer,
+    Backbone, _load_vae, _scale_shift, ddpm_scheduler, load_backbone, network_digest, new_transformer,
 )
 from .protocols import choose_record
 from .training import ReadCheckpoint, join_launch
@@ -95,6 +98,22 @@ class Recipe(Record):
     copies: int = 16  # variants of each image that become latents
     mixed_precision: str = "no"  # "no" or "bf16"
 
+    def __post_init__(self):
+        counts = ("image_size", "vae_batch_size", "batch_size", "num_layers",
+                  "num_attention_heads", "attention_head_dim")
+        at_least(1, copies=self.copies, **{name: getattr(self, name) for name in counts})
+        at_least(2, vae_steps=self.vae_steps, steps=self.steps)
+        for name in ("vae_lr", "lr"):
+            value = getattr(self, name)
+            require(0 < value < math.inf, name, "a number above 0", value)
+        require(0 <= self.kl_weight < math.inf, "kl_weight", "a number of at least 0", self.kl_weight)
+        require(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1", self.ema_decay)
+        require(self.mixed_precision in ("no", "bf16"), "mixed_precision", "'no' or 'bf16'", self.mixed_precision)
+        if self.augment not in AUGMENT:
+            raise ValueError(f"unknown augment {self.augment!r}; choose one of {', '.join(AUGMENT)}")
+        fits = self.augment != "mirror" or self.copies <= 2
+        require(fits, "copies", "1 or 2 where augment is 'mirror', an image and its mirror image", self.copies)
+
 # %% ../nbs/41_pretrain.ipynb #8be4f802
 RECIPES = {
     "digits": Recipe(),
@@ -116,12 +135,7 @@ def get_recipe(
     **changes,  # fields to replace, None to leave one as it is
 ) -> Recipe:  # the recipe to train by
     "A recipe by name, with some of its fields changed."
-    recipe = choose_record(recipe, RECIPES, "recipe", **changes)
-    if min(recipe.vae_steps, recipe.steps) < 2:
-        raise ValueError(f"vae_steps and steps must be at least 2, got {recipe.vae_steps} and {recipe.steps}")
-    if recipe.augment not in AUGMENT:
-        raise ValueError(f"unknown augment {recipe.augment!r}; choose one of {', '.join(AUGMENT)}")
-    return recipe
+    return choose_record(recipe, RECIPES, "recipe", **changes)
 
 # %% ../nbs/41_pretrain.ipynb #74c4808f
 def small_vae(
@@ -430,9 +444,23 @@ def _flush_denormal():
 def _shared_vae(source, device):
     "The VAE of a backbone, of a folder of its own, or a copy of a module."
     if isinstance(source, torch.nn.Module): vae = copy.deepcopy(source)
-    elif (Path(source)/"config.json").is_file(): vae = _load_vae(source)
-    else: vae = load_backbone(source, device).vae
+    elif (Path(source)/"config.json").is_file(): vae = _read_vae(source)
+    else: vae = _vae_of_backbone(source, device)
     return vae.to(device).eval().requires_grad_(False)
+
+
+def _vae_of_backbone(source, device):
+    try: return load_backbone(source, device).vae
+    except (ConnectionError, FileNotFoundError) as error:
+        raise FileNotFoundError(f"vae={source} is no folder of a VAE or backbone here, and no backbone of that name can "
+                                "be reached on the Hugging Face Hub") from error
+
+
+def _read_vae(folder):
+    try: return _load_vae(folder)
+    except (OSError, ValueError, SafetensorError) as error:
+        first, *_ = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(f"the VAE in vae={folder} cannot be loaded: {first}") from error
 
 
 def _examples(vae, images, targets, recipe, seed, shared):
@@ -443,8 +471,34 @@ def _examples(vae, images, targets, recipe, seed, shared):
     labels = targets.repeat(len(mean) // len(images))  # the variants lie one copy after the other
     return (mean - shift) * scale, std * scale, labels
 
+# %% ../nbs/41_pretrain.ipynb #6acdc257
+def _as_allowed(recipe, train, asked):
+    "The recipe without mirror images where a dataset does not allow them."
+    if recipe.augment != "mirror" or train.mirror: return recipe
+    if asked == "mirror":
+        raise ValueError(f"augment='mirror' was asked for, but a mirror image of {train.name} does not keep its class; "
+                         "pass augment='none', or mirror=True if it does")
+    return replace(recipe, augment="none", copies=1)
+
+
+def _check_side(recipe, vae):
+    "`ValueError` where a VAE's latents have no even side."
+    channels = recipe.vae_channels if vae is None else vae.config.block_out_channels
+    least = 2 ** len(channels)
+    fits = recipe.image_size % least == 0
+    require(fits, "image_size", f"a multiple of {least}, for this VAE and patches of 2", recipe.image_size)
+
+
+def _banner(train, recipe, vae, device, out):
+    "What is about to happen."
+    first = "" if vae else f"{recipe.vae_steps:,} of the VAE, "
+    return "\n".join([
+        describe(train), f"images varied by: {recipe.augment}, {recipe.copies} of each",
+        f"steps: {first}{recipe.steps:,} of the DiT; on {device}, {recipe.mixed_precision}, into {out}"])
+
 # %% ../nbs/41_pretrain.ipynb #f926255d
 @torch_defaults()
+@options(Recipe)
 def pretrain(
     out="runs/digits_backbone",  # folder to write
     dataset: str = "digits",  # name of a benchmark, see load_dataset; its training split is learned
@@ -456,23 +510,32 @@ def pretrain(
     checkpoint_every: int = 250,  # steps
     log_with=None,  # name of a tracker of Accelerate, such as "tensorboard" or "wandb"
     progress: bool = True,  # show progress bars
+    classes=None,  # only these: names, text with commas, or a text file of them; None: all
+    mirror: bool | None = None,  # may images be mirrored? None: as the benchmark says
+    on_error: str = "raise",  # "raise" at a damaged file, or "skip" it
+    download: bool = False,  # fetch the images into root where a public archive has them
     **changes,  # fields of the recipe
 ) -> Path:  # a folder; load_backbone takes the pipeline in it
     "Train a VAE, then a class-conditional DiT; more keywords change fields of the recipe, such as steps=20000."
-    if checkpoint_every < 1: raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
+    at_least(1, checkpoint_every=checkpoint_every)
+    check_seed(seed)
+    check_apart(out, root)
     if recipe is None: recipe = "digits" if dataset == "digits" else "photos32"
     recipe = get_recipe(recipe, **changes)
     device = resolve_device(device)
-    train = load_dataset(dataset, root, "train", recipe.image_size)
+    train = load_dataset(dataset, root, "train", recipe.image_size, on_error, classes, download, mirror)
+    recipe = _as_allowed(recipe, train, changes.get("augment"))
     if len(train.classes) > 1000:
         raise ValueError(f"the label table has room for 1000 classes, {dataset} has {len(train.classes)}")
     shared = None if vae is None else _shared_vae(vae, device)
-    inputs = dict(images=dataset_digest(train), vae=None if shared is None else state_digest(shared.state_dict()))
+    _check_side(recipe, shared)
+    inputs = dict(images=dataset_digest(train), vae=None if shared is None else network_digest(shared))
     stage = Stage(out, "pretrain", dict(dataset=dataset, seed=seed, **asdict(recipe)), inputs)
     if stage.complete: return stage.out
     follows = share()[0] > 0  # another process of the launch writes
     kind = ReadCheckpoint if follows else Checkpoint
     checkpoints = [kind(stage.folder/f"{name}.safetensors") for name in ("vae", "transformer")]
+    if progress and not follows: print(_banner(train, recipe, shared, device, out), file=sys.stderr)
     told = tracked(log_with, f"{out}.logs", asdict(recipe), device)
     with _flush_denormal(), torch.random.fork_rng(devices=[]), told as log:
         run = dict(checkpoint_every=checkpoint_every, log=log, progress=progress and not follows)
@@ -513,8 +576,15 @@ def minimax_pretrain(
     checkpoint_every: int = 250,  # steps
     log_with: str = None,  # a tracker, such as tensorboard or wandb
     progress: bool = True,  # show progress bars
+    classes: str = None,  # only these: names with commas, or a text file with a name a line
+    mirror: bool | None = None,  # may images be mirrored? default: as the benchmark says
+    on_error: str = "raise",  # at a damaged file: raise or skip
+    download: bool = False,  # fetch the images into root where a public archive has them
     **settings,
 ):
     "Train a small backbone from scratch."
-    folder = pretrain(out, dataset, root, recipe, vae, seed, device, checkpoint_every, log_with, progress, **settings)
-    print(f"The backbone is in {folder/'pipeline'}; pass it as --backbone {folder/'pipeline'}.")
+    images = dict(classes=classes, mirror=mirror, on_error=on_error, download=download)
+    how = dict(checkpoint_every=checkpoint_every, log_with=log_with, progress=progress)
+    folder = pretrain(out, dataset, root, recipe, vae, seed, device, **how, **images, **settings)
+    pipeline = shlex.quote(str(folder/"pipeline"))
+    print(f"The backbone is in {folder/'pipeline'}; pass it to the other commands with --backbone {pipeline}")

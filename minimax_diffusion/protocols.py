@@ -7,9 +7,11 @@ __all__ = ['PROTOCOLS', 'SMALL', 'EPOCHS', 'Protocol', 'choose_record', 'get_pro
            'batch_size_for', 'settled']
 
 # %% ../nbs/31_protocols.ipynb #c5387b19
+import math
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 
-from .console import Record
+from .console import Record, at_least, require
+
 
 # %% ../nbs/31_protocols.ipynb #02b26cc5
 _CHOICES = {"headline": ("best", "last"), "optimizer": ("sgd", "adamw"), "schedule": ("steps", "cosine")}
@@ -41,9 +43,16 @@ class Protocol(Record):
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if value not in choices: raise ValueError(f"unknown {name} {value!r}: choose {' or '.join(choices)}")
-        for name in _COUNTS:
+        at_least(1, **{name: getattr(self, name) for name in _COUNTS})
+        require(0 < self.lr < math.inf, "lr", "a number above 0", self.lr)
+        require(0 < self.min_scale <= 1, "min_scale", "above 0 and at most 1", self.min_scale)
+        require(0 <= self.jitter <= 1, "jitter", "between 0 and 1", self.jitter)
+        for name in ("weight_decay", "lighting", "temperature"):
             value = getattr(self, name)
-            if value is not None and value < 1: raise ValueError(f"{name} must be at least 1, got {value}")
+            require(0 <= value < math.inf, name, "a number of at least 0", value)
+        if not self.networks: raise ValueError("networks is an empty list: name at least one, such as convnet3")
+        twice = sorted({name for name in self.networks if self.networks.count(name) > 1})
+        if twice: raise ValueError(f"networks names {', '.join(twice)} more than once")
 
 # %% ../nbs/31_protocols.ipynb #f8179a17
 PROTOCOLS = {

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SCHEDULERS', 'COMPILED_FROM', 'guided_prediction', 'get_scheduler', 'Sampling', 'image_generators', 'Step',
            'sample_latents', 'denoise_batch', 'decode_batch', 'generate', 'prepare', 'set_batch', 'compiling_pays',
-           'DistilledSet', 'sample', 'minimax_sample']
+           'class_folders', 'check_sampling', 'DistilledSet', 'sample', 'minimax_sample']
 
 # %% ../nbs/23_sample.ipynb #b19cf84b
 import copy
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from io import BytesIO
 from itertools import groupby
-from numbers import Integral, Real
+from numbers import Real
 from operator import itemgetter
 from pathlib import Path
 
@@ -36,12 +36,15 @@ from tqdm.auto import tqdm
 
 from .device import PRECISIONS, free_memory, in_batches, precision, torch_defaults
 from .stage import Stage, digest, read_config, share, write_atomic
-from .console import Record, markdown_table, script, takes_settings
-from .images import image_to_tensor, mosaic, read_image, safe_folder, show_images
+from minimax_diffusion.console import (
+    Record, at_least, check_seed, comma_list, comma_text, markdown_table, require, script, takes_settings,
+)
+from .images import image_to_tensor, mosaic, read_image, safe_folders, show_images
 from .shards import read_shards, shard_files, write_tar
 from .labels import check_labels
+from .benchmarks import BENCHMARKS, get_benchmark
 from .backbone import Backbone, ddpm_scheduler, load_backbone, merge
-from .adapter import load_adapter, phase_adapters, read_adapter
+from .adapter import Adapter, load_adapter, phase_adapters, read_adapter
 from .latents import backbone_of, working_copy
 
 # %% ../nbs/23_sample.ipynb #9ff3cd70
@@ -103,18 +106,12 @@ class Sampling(Record):
     weights: str = "ema"  # which of an adapter's weights: ema, their moving average, or last
 
     def __post_init__(self):
-        _check_count("num_inference_steps", self.num_inference_steps)
-        if self.guided_channels is not None: _check_count("guided_channels", self.guided_channels)
-        if not isinstance(self.guidance_scale, Real) or not 0 <= self.guidance_scale < math.inf:
-            raise ValueError(f"guidance_scale must be a finite number, 0 or more, got {self.guidance_scale!r}")
+        at_least(1, num_inference_steps=self.num_inference_steps, guided_channels=self.guided_channels)
+        fits = isinstance(self.guidance_scale, Real) and 0 <= self.guidance_scale < math.inf
+        require(fits, "guidance_scale", "a finite number, 0 or more", self.guidance_scale)
         _check_scheduler(self.scheduler)
         if self.weights not in ("ema", "last"):
             raise ValueError(f"weights must be 'ema' or 'last', got {self.weights!r}")
-
-
-def _check_count(name, value):
-    if not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be a whole number, at least 1, got {value!r}")
 
 # %% ../nbs/23_sample.ipynb #7ad4e25e
 def image_generators(
@@ -402,15 +399,9 @@ def _wanted_labels(backbone, adapter, classes):
             raise ValueError(f"unknown classes {_first(unknown)}; choose among {_first(known, 20)}")
         labels = {c: known[c] for c in wanted}
         if len(labels) < len(wanted): raise ValueError(f"a class is named twice: {_first(wanted)}")
-    _check_names(labels)
+    if not labels: raise ValueError("there are no classes to draw; pass classes=, a list of names, or name -> label")
     check_labels(labels, backbone.transformer.null_label)
     return {c: int(label) for c, label in labels.items()}
-
-
-def _check_names(labels):
-    if not labels: raise ValueError("there are no classes to draw; pass classes=, a list of names, or name -> label")
-    folders = {safe_folder(c).casefold() for c in labels}
-    if len(folders) < len(labels): raise ValueError(f"every class needs a folder of its own, got {_first(labels)}")
 
 # %% ../nbs/23_sample.ipynb #8e8d62eb
 def set_batch(
@@ -432,6 +423,14 @@ def compiling_pays(
     return device.type == "cuda" and images >= COMPILED_FROM
 
 # %% ../nbs/23_sample.ipynb #f1b58ef7
+def class_folders(
+    names,  # of classes
+) -> dict:  # name -> folder of its images
+    "A folder's name for every class of a set."
+    names = list(names)
+    return dict(zip(names, safe_folders(names)))
+
+
 @dataclass
 class _Images:
     "The images of a set: their order, where each belongs, and which are there."
@@ -441,7 +440,8 @@ class _Images:
     image_size: int
     found: set = field(default_factory=set)  # images that were seen whole
 
-    def __post_init__(self): self.folders = {name: self.folder/safe_folder(name) for name in self.labels}
+    def __post_init__(self):
+        self.folders = {name: self.folder/folder for name, folder in class_folders(self.labels).items()}
 
     def path(self, image):
         name, number = image
@@ -560,7 +560,7 @@ def _card_notes(labels, new, licensed):
     notes = []
     unknown = [name for name in labels if name in new]
     if unknown: notes.append(f"Classes that the model did not know before it was fine-tuned: {', '.join(unknown)}.")
-    renamed = [[name, safe_folder(name)] for name in labels if safe_folder(name) != name]
+    renamed = [[name, folder] for name, folder in class_folders(labels).items() if folder != name]
     if renamed: notes.append(markdown_table(["class", "folder"], renamed))
     if licensed: notes.append("Images drawn by facebook/DiT-XL-2-256 fall under that model's license, CC BY-NC 4.0.")
     return "".join(f"\n{note}\n" for note in notes)
@@ -621,11 +621,24 @@ def _tars(images):
     return files
 
 # %% ../nbs/23_sample.ipynb #ph000002
-def _check_request(backbone, settings, ipc, batch_size):
-    "What can be refused before anything is read or written."
-    _check_count("ipc", ipc)
-    if batch_size is not None: _check_count("batch_size", batch_size)
-    get_scheduler(settings.scheduler, backbone.scheduler.config).set_timesteps(settings.num_inference_steps)
+def check_sampling(
+    settings: Sampling,  # that are wanted
+    backbone: Backbone,  # to draw with
+):
+    "`ValueError` where settings ask for more steps or channels than a model has."
+    most, channels = backbone.scheduler.config.num_train_timesteps, backbone.latent_shape[0]
+    steps, guided = settings.num_inference_steps, settings.guided_channels
+    require(steps <= most, "num_inference_steps", f"at most {most}", steps)
+    fits = guided is None or guided <= channels
+    require(fits, "guided_channels", f"at most {channels}, the channels of a latent", guided)
+    get_scheduler(settings.scheduler, backbone.scheduler.config).set_timesteps(steps)
+
+
+def _check_request(ipc, batch_size, seed, part):
+    "What can be refused before anything is read."
+    at_least(1, ipc=ipc, batch_size=batch_size)
+    check_seed(seed)
+    share(part)
 
 
 def _adapters(backbone, adapter, weights):
@@ -713,7 +726,8 @@ class DistilledSet(type(Path())):
         if shards := shard_files(self):
             packed = read_shards(shards).images
             return [packed[n * len(classes) + c] for c, n in wanted]
-        return [self/safe_folder(classes[c])/f"{n:05d}.png" for c, n in wanted]
+        folders = list(class_folders(classes).values())
+        return [self/folders[c]/f"{n:05d}.png" for c, n in wanted]
 
 # %% ../nbs/23_sample.ipynb #72fa1ef7
 def _announce(drawing, images, total, adapter, out):
@@ -763,7 +777,8 @@ def sample(
 ) -> DistilledSet:  # the image folder, which is there as soon as no share is missing
     "Draw the distilled set as an image folder, or as tars."
     settings = replace(settings or Sampling(), **kwargs)
-    _check_request(backbone, settings, ipc, batch_size)
+    _check_request(ipc, batch_size, seed, part)
+    check_sampling(settings, backbone)
     mixed_precision = precision(mixed_precision, backbone.device)
     index, shares = share(part, backbone.device)
     adapters = _adapters(backbone, adapter, settings.weights)
@@ -799,6 +814,7 @@ def minimax_sample(
     backbone: str = None,  # digits, a pipeline folder or a Hub id; default: what the adapter was made for
     out: str = "runs/distilled",  # folder to write
     ipc: int = 10,  # images per class
+    classes: str = None,  # only these: names with commas, or a text file with a name a line; default: all
     seed: int = 0,  # of the noise
     batch_size: int = None,  # images at a time; default: what pays and fits
     mixed_precision: str = None,  # no, bf16 or fp16; default: the fastest that the device computes well
@@ -810,19 +826,28 @@ def minimax_sample(
     **kwargs,  # fields of Sampling
 ):
     "Draw the distilled dataset as an image folder."
+    settings = Sampling(**kwargs)
+    _check_request(ipc, batch_size, seed, part)
     adapter = None if adapter == "none" else adapter
+    if adapter is not None: Adapter(next(iter(phase_adapters(adapter))))  # says what is wrong before a model is loaded
     if backbone is None and adapter is not None: backbone = backbone_of(adapter)
     folder = sample(
-        load_backbone(backbone or "digits", device), adapter, out, ipc, seed=seed, batch_size=batch_size,
-        mixed_precision=mixed_precision, compile=compile, tars=tars, part=part, progress=progress, **kwargs,
+        load_backbone(backbone or "digits", device), adapter, out, ipc, comma_list(classes), settings, seed=seed,
+        batch_size=batch_size, mixed_precision=mixed_precision, compile=compile, tars=tars, part=part,
+        progress=progress,
     )
     if not folder.exists(): return print(f"Part {part} is drawn; {folder} will be there when the other parts are")
     print(f"The images are in {folder}: look at {folder/'gallery.svg'}; {_next_step(folder)}")
 
 
 def _next_step(folder):
-    "The command that evaluates a set, or what it needs where that is not known."
-    if read_config(folder)["dataset"] != "digits":
-        return "minimax_evaluate measures them against real test images, whose folder --test names"
-    command = ["minimax_evaluate", str(folder), "--test", "digits", "--out", str(folder.with_name("evaluation"))]
-    return f"next: {shlex.join(command)}"
+    "The command that evaluates a set; in words what is still to be filled in."
+    record = read_config(folder)
+    name, classes = record["dataset"], record["classes"]
+    known = name in BENCHMARKS or name.startswith("hub:")
+    if not known: return "minimax_evaluate measures them against real test images, whose folder --test names"
+    command = ["minimax_evaluate", str(folder), "--test", name, "--out", str(folder.with_name("evaluation"))]
+    every = get_benchmark(name).classes
+    if every and classes != list(every): command += ["--classes", comma_text(classes)]
+    if name == "digits" or name.startswith("hub:"): return f"next: {shlex.join(command)}"
+    return f"next, with the folder of your images in place of IMAGES: {shlex.join([*command, '--root', 'IMAGES'])}"

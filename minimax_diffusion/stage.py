@@ -751,9 +751,9 @@ def safe_names(
 ) -> dict:  # name -> folder
     "A folder for each name, no two of them the same on a disk that takes capital letters for small ones."
     folders, taken = {}, set()
-    for name in names:
+    for name in sorted(names):  # in whatever order they are given
         folder = safe(name)
         if folder.casefold() in taken: folder = f"{folder}-{_name_digest(name)}"
         taken.add(folder.casefold())
         folders[name] = folder
-    return folders
+    return {name: folders[name] for name in names}

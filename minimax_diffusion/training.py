@@ -12,6 +12,7 @@ __all__ = ['NO_TEACHER', 'load_pixels', 'native_size', 'open_images', 'hard_loss
 # %% ../nbs/33_training.ipynb #37fd9880
 import copy
 import math
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -37,9 +38,9 @@ from minimax_diffusion.device import (
 from minimax_diffusion.stage import (
     Checkpoint, Stage, read_config, read_product, read_tensors, share, write_atomic,
 )
-from .console import options, script
+from .console import check_seed, comma_list, options, script
 from minimax_diffusion.images import (
-    ImageDataset, dataset_digest, image_to_tensor, read_image,
+    ImageDataset, dataset_digest, describe, image_folder, image_to_tensor, read_image, safe_folders,
 )
 from .shards import open_set
 from .benchmarks import get_benchmark, load_dataset
@@ -82,6 +83,11 @@ def native_size(
     return sorted(sides)[len(sides) // 2]
 
 # %% ../nbs/33_training.ipynb #81c52c11
+def _true_names(folders, classes):
+    "What folders stand for, of which some have the safe name of a class."
+    names = dict(zip(safe_folders(classes), classes))
+    return [names.get(folder, folder) for folder in folders]
+
 def open_images(
     source,  # an `ImageDataset`, a folder `<class>/<image>`, or one with tars or Parquet files
     classes: list | None = None,  # the classes it must have, in this order; None: whatever there is
@@ -90,8 +96,9 @@ def open_images(
     "A data set with exactly the given classes."
     dataset = source if isinstance(source, ImageDataset) else open_set(source)
     if classes is None or dataset.classes == classes: return dataset
-    extra = sorted(set(dataset.classes) - set(classes))
-    missing = sorted(set(classes) - set(dataset.classes))
+    found = dataset.classes if dataset is source else _true_names(dataset.classes, classes)
+    extra = sorted(set(found) - set(classes))
+    missing = sorted(set(classes) - set(found))
     if extra or missing:
         raise ValueError(f"{name} and the test set have different classes: {extra} are only in {name}, "
                          f"{missing} only in the test set; use the same class folders for both")
@@ -743,6 +750,7 @@ def train_teacher(
 ) -> Path:  # the folder: `model.safetensors` and `config.json`
     "Train a network on true labels, as a teacher for the soft protocol."
     device = resolve_device(device)
+    check_seed(seed)
     protocol = get_protocol(protocol, **{**changes, "networks": (network,), "temperature": 0.0})
     test = open_images(test)
     train = open_images(train, test.classes, "the training set")
@@ -750,9 +758,11 @@ def train_teacher(
     check_networks(protocol, num_classes)
     protocol = settled(protocol, len(train), num_classes)
     config = {"network": network, "settings": asdict(protocol), "seed": seed, "classes": test.classes}
+    config["mirror"] = train.mirror
     inputs = {"train": dataset_digest(train), "test": dataset_digest(test)}
     stage = Stage(out, "teacher", config, inputs)
     if stage.complete: return stage.out
+    if progress: print(describe(train), f"to test: {len(test)} images", sep="\n", file=sys.stderr)
     model = fresh_network(network, num_classes, protocol, seed)
     pixels = load_pixels(train, protocol.image_size)
     how = {"seed": seed, "device": device, "capture": capture}
@@ -802,7 +812,10 @@ def load_teacher(
     if len(classes) != 1000:
         raise ValueError(f"torchvision's {teacher} knows the 1000 classes of ImageNet-1K, "
                          f"the test set has {len(classes)}: train a teacher with minimax_teacher")
-    return torchvision.models.get_model(str(teacher), weights="DEFAULT")
+    try: return torchvision.models.get_model(str(teacher), weights="DEFAULT")
+    except OSError as error:
+        raise OSError(f"the weights of torchvision's {teacher} cannot be fetched ({error}); check the network, or pass "
+                      "a folder that minimax_teacher wrote") from error
 
 # %% ../nbs/33_training.ipynb #40c76e1f
 @script
@@ -810,6 +823,10 @@ def load_teacher(
 def minimax_teacher(
     dataset: str = "digits",  # name of a dataset
     root: str = None,  # where its images are
+    classes: str = None,  # only these, in this order: names with commas, or a text file with a name a line
+    mirror: bool | None = None,  # may images be mirrored? default: as the dataset says
+    on_error: str = "raise",  # at a damaged image: raise or skip
+    download: bool = False,  # fetch the images into root where a public archive has them
     out: str = "runs/teacher",  # folder to write
     network: str = "resnet18",  # name of a network
     protocol: str = "soft",  # how to train
@@ -822,8 +839,10 @@ def minimax_teacher(
     **changes,
 ):
     "Train a teacher for the soft-label protocol on all real images of a dataset."
-    train = load_dataset(dataset, root, "train")
-    test = load_dataset(dataset, root, "test")
+    check_seed(seed)
+    get_protocol(protocol, image_size=image_size, **changes)  # refuses what cannot be before an image is read
+    how = dict(classes=comma_list(classes), mirror=mirror, on_error=on_error, download=download)
+    train, test = (load_dataset(dataset, root, split, **how) for split in ("train", "test"))
     if image_size is None:
         judged = get_benchmark(dataset).settings.get("evaluate", {}).get("protocol")
         usual = get_protocol(judged) if judged else protocol_for(native_size(test))[1]

@@ -47,7 +47,7 @@ from tqdm.auto import tqdm
 # %% ../../nbs/compare/51_bench.ipynb #d5e592bd
 from ..device import PRECISIONS, CapturedStep, default_precision, resolve_device
 from ..stage import Stage, environment, write_json
-from ..console import markdown_table, script
+from ..console import at_least, markdown_table, script
 from ..fast_cpu import keep_memory
 from ..labels import class_list
 from ..backbone import Backbone, ddpm_scheduler, load_backbone, new_transformer
@@ -1087,6 +1087,7 @@ def minimax_bench(
     progress: bool = True,  # show a progress bar
 ):
     "Time this package, beside the reference implementation; or compare their numbers."
+    at_least(1, repeats=repeats)
     for folder in (reference, parity):
         if folder is not None and not Path(folder).is_dir(): raise FileNotFoundError(f"no such folder: {folder}")
     if parity is not None: return _print_parity(parity, out)
