@@ -27,7 +27,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .device import resolve_device, send, torch_defaults, tracked
-from .stage import Checkpoint, Stage, share, state_digest, write_json
+from .stage import Checkpoint, Stage, share, write_json
 from .console import Record, at_least, check_seed, hold_signals, options, require, script
 from .images import dataset_digest, describe, to_tensors
 from .benchmarks import check_apart, load_dataset
@@ -452,8 +452,8 @@ def _shared_vae(source, device):
 def _vae_of_backbone(source, device):
     try: return load_backbone(source, device).vae
     except (ConnectionError, FileNotFoundError) as error:
-        raise FileNotFoundError(f"vae={source} is no folder of a VAE or backbone here, and no backbone of that name can "
-                                "be reached on the Hugging Face Hub") from error
+        raise FileNotFoundError(f"vae={source} is no folder of a VAE or backbone here, and no backbone of that name "
+                                "can be reached on the Hugging Face Hub") from error
 
 
 def _read_vae(folder):

@@ -40,7 +40,7 @@ from minimax_diffusion.stage import (
 )
 from .console import check_seed, comma_list, options, script
 from minimax_diffusion.images import (
-    ImageDataset, dataset_digest, describe, image_folder, image_to_tensor, read_image, safe_folders,
+    ImageDataset, dataset_digest, describe, image_to_tensor, read_image, safe_folders,
 )
 from .shards import open_set
 from .benchmarks import get_benchmark, load_dataset
