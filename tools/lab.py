@@ -23,7 +23,10 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
-TRACKER = '@jupyterlab/notebook-extension/tracker.jupyterlab-settings'
+SETTINGS = {
+    '@jupyterlab/notebook-extension/tracker': {'windowingMode': 'none'},  # draw all cells, not only those on the screen
+    '@jupyterlab/apputils-extension/notification': {'fetchNews': 'false'},
+}
 COUNT = '() => document.querySelectorAll(".jp-OutputArea-output img").length'
 BUSY = '() => [...document.querySelectorAll(".jp-InputPrompt")].some(prompt => prompt.textContent.includes("*"))'
 ERROR = "[data-mime-type='application/vnd.jupyter.error']"
@@ -37,10 +40,11 @@ def free_port():
 
 
 def settings(home):
-    "Settings of a JupyterLab that draws all cells, not only those on the screen"
-    path = home / 'settings' / TRACKER
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({'windowingMode': 'none'}))
+    "Folders of a JupyterLab that nobody has used"
+    for name, values in SETTINGS.items():
+        path = home / 'settings' / f'{name}.jupyterlab-settings'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
     return {'JUPYTERLAB_SETTINGS_DIR': str(home / 'settings'), 'JUPYTER_DATA_DIR': str(home / 'data')}
 
 
@@ -123,6 +127,9 @@ def visit(page, address, path, shots, limit):
     if found != widgets(path): yield f'{name}: {found} of {widgets(path)} widgets are shown'
     for i in range(found):
         if wrong := move(page, boxes.nth(i), shots, f'{name}-{i}'): yield wrong
+    shown = page.locator('.jp-OutputArea-output').last
+    shown.scroll_into_view_if_needed()
+    page.screenshot(path=shots / f'{name}-end.png')
 
 
 @call_parse
