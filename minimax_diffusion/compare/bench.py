@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['MODELS', 'STEPS', 'PIECES', 'TARGETS', 'NAMES', 'RUN', 'Workload', 'workload', 'random_vae', 'random_backbone',
            'random_latents', 'clock', 'peak_memory', 'Turns', 'Side', 'alternate', 'play_nap', 'play_product',
-           'matmul_ceiling', 'count_flops', 'transformer_flops', 'vae_flops', 'Piece', 'way_settings', 'measure',
-           'play_finetune', 'play_their_training', 'play_their_whole_training', 'finetune_piece', 'whole_piece',
-           'play_criteria', 'play_their_criteria', 'memory_piece', 'play_sampling', 'play_their_sampling',
-           'sample_piece', 'play_encode', 'encode_piece', 'play_evaluation', 'play_their_evaluation', 'evaluate_piece',
-           'plan', 'run_bench', 'comparisons', 'comparison_table', 'stage_table', 'run_seconds', 'run_table',
-           'plot_bench', 'bench_page', 'HeldMemory', 'step_memory', 'minimax_bench']
+           'matmul_ceiling', 'count_flops', 'transformer_flops', 'vae_flops', 'Piece', 'way_settings', 'play_kept',
+           'our_side', 'measure', 'play_finetune', 'play_their_training', 'play_their_whole_training', 'finetune_piece',
+           'whole_piece', 'play_criteria', 'play_their_criteria', 'memory_piece', 'play_sampling',
+           'play_their_sampling', 'sample_piece', 'play_encode', 'encode_piece', 'play_evaluation',
+           'play_their_evaluation', 'evaluate_piece', 'plan', 'run_bench', 'comparisons', 'comparison_table',
+           'stage_table', 'run_seconds', 'run_table', 'plot_bench', 'bench_page', 'HeldMemory', 'step_memory',
+           'minimax_bench']
 
 # %% ../../nbs/compare/51_bench.ipynb #3e82685a
 import contextlib
@@ -46,6 +47,7 @@ from tqdm.auto import tqdm
 from ..device import PRECISIONS, default_precision, resolve_device
 from ..stage import Stage, environment, write_json
 from ..console import at_least, markdown_table, script
+from ..fast_cpu import keep_memory
 from ..labels import class_list
 from ..backbone import Backbone, ddpm_scheduler, load_backbone, new_transformer
 from ..adapter import apply_difffit
@@ -363,6 +365,7 @@ _WORDS = {
     "compiled": dict(compile=True),
     "bf16": dict(mixed_precision="bf16"),
     "fp16": dict(mixed_precision="fp16"),
+    "memory kept": {},  # see our_side
 }
 
 
@@ -374,6 +377,25 @@ def way_settings(
     for word in way.split(", ")[1:]: settings |= _WORDS[word]
     return settings
 
+# %% ../../nbs/compare/51_bench.ipynb #b8e9c040
+def play_kept(
+    play: Callable,  # plays our side
+    turns: Turns,  # to play
+    device,  # where
+    work: Workload,  # what
+):
+    "Our side, with memory kept from one turn to the next."
+    with keep_memory(): play(turns, device, work)
+
+
+def our_side(
+    piece: Piece,  # what to time
+    way: str,  # such as "ours, memory kept"
+) -> Callable:  # plays it: takes turns, device and workload
+    "Our side of a piece, run in a way."
+    play = partial(piece.ours, **way_settings(way))
+    return partial(play_kept, play) if "memory kept" in way else play
+
 # %% ../../nbs/compare/51_bench.ipynb #piece003
 def measure(
     piece: Piece,  # what to time
@@ -382,7 +404,7 @@ def measure(
     path: str | Path | None = None,  # clone of the reference; None: ours alone
 ) -> dict:  # for JSON: units, their_units, flops, seconds, theirs, peak
     "Play a piece, ours beside the reference's turn by turn."
-    ours = {way: partial(piece.ours, **way_settings(way)) for way in piece.ways}
+    ours = {way: our_side(piece, way) for way in piece.ways}
     theirs = {name: partial(function, path=path) for name, function in piece.theirs.items()} if path else {}
     seconds, peak = {}, {}
     for sides in ([theirs, ours] if piece.apart else [ours | theirs]):
@@ -482,9 +504,10 @@ def whole_piece(
     "Steps of fine-tuning, all that each side does in one."
     n = STEPS["finetune"] * work.batch_size
     flops = transformer_flops(work.config, n, train=True)
-    half = "bf16" if torch.device(device).type == "cpu" else _half(device)
+    cpu = torch.device(device).type == "cpu"
+    ways = ("ours", "ours, bf16", "ours, memory kept") if cpu else ("ours", f"ours, {_half(device)}")
     theirs = {"theirs": play_their_whole_training}
-    return Piece(play_finetune, n, theirs, work.batch_size, flops, ways=("ours", f"ours, {half}"))
+    return Piece(play_finetune, n, theirs, work.batch_size, flops, ways=ways)
 
 # %% ../../nbs/compare/51_bench.ipynb #a9c03eb2
 def _predictions(batches, device): return [z.flip(0).to(device) for z, *_ in batches]
@@ -679,7 +702,7 @@ def evaluate_piece(
         x = torch.empty(work.eval_images, 3, work.eval_size, work.eval_size)
     flops = count_flops(lambda: network(x).sum().backward())
     theirs = {"theirs": play_their_evaluation}
-    ways = ("ours", "ours, compiled") if torch.device(device).type == "cuda" else ("ours",)
+    ways = ("ours", "ours, compiled") if torch.device(device).type == "cuda" else ("ours", "ours, memory kept")
     return Piece(play_evaluation, work.eval_images, theirs, flops=flops, ways=ways, apart=True)
 
 # %% ../../nbs/compare/51_bench.ipynb #b2dbf921
