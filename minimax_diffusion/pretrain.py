@@ -13,6 +13,7 @@ import math
 import shlex
 import shutil
 import sys
+import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -419,8 +420,8 @@ def _shared_vae(source, device):
 def _vae_of_backbone(source, device):
     try: return load_backbone(source, device).vae
     except (ConnectionError, FileNotFoundError) as error:
-        raise FileNotFoundError(f"vae={source} is no folder of a VAE or backbone here, and no backbone of that name can "
-                                "be reached on the Hugging Face Hub") from error
+        raise FileNotFoundError(f"vae={source} is no folder of a VAE or backbone here, and no backbone of that name "
+                                "can be reached on the Hugging Face Hub") from error
 
 
 def _read_vae(folder):
@@ -454,6 +455,15 @@ def _check_side(recipe, vae):
     least = 2 ** len(channels)
     fits = recipe.image_size % least == 0
     require(fits, "image_size", f"a multiple of {least}, for this VAE and patches of 2", recipe.image_size)
+
+
+def _warn_of_start(recipe):
+    "A warning where the averaged weights, which are kept, are still much as they were initialised."
+    left = recipe.ema_decay ** recipe.steps
+    if left <= 0.1: return
+    fitting = 0.01 ** (1 / recipe.steps)
+    warnings.warn(f"after {recipe.steps} steps with ema_decay={recipe.ema_decay:g} {left:.0%} of the averaged weights "
+                  f"is as they were initialised; train longer, or pass ema_decay={fitting:.3g}", stacklevel=4)
 
 
 def _banner(train, recipe, vae, device, out):
@@ -499,6 +509,7 @@ def pretrain(
     inputs = dict(images=dataset_digest(train), vae=None if shared is None else network_digest(shared))
     stage = Stage(out, "pretrain", dict(dataset=dataset, seed=seed, **asdict(recipe)), inputs)
     if stage.complete: return stage.out
+    _warn_of_start(recipe)
     if progress: print(_banner(train, recipe, shared, device, out), file=sys.stderr)
     checkpoints = [Checkpoint(stage.folder/f"{name}.safetensors") for name in ("vae", "transformer")]
     told = tracked(log_with, f"{out}.logs", asdict(recipe), device)
