@@ -13,6 +13,7 @@ import math
 import shlex
 import shutil
 import sys
+import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -489,6 +490,15 @@ def _check_side(recipe, vae):
     require(fits, "image_size", f"a multiple of {least}, for this VAE and patches of 2", recipe.image_size)
 
 
+def _warn_of_start(recipe):
+    "A warning where the averaged weights, which are kept, are still much as they were initialised."
+    left = recipe.ema_decay ** recipe.steps
+    if left <= 0.1: return
+    fitting = 0.01 ** (1 / recipe.steps)
+    warnings.warn(f"after {recipe.steps} steps with ema_decay={recipe.ema_decay:g} {left:.0%} of the averaged weights "
+                  f"is as they were initialised; train longer, or pass ema_decay={fitting:.3g}", stacklevel=4)
+
+
 def _banner(train, recipe, vae, device, out):
     "What is about to happen."
     first = "" if vae else f"{recipe.vae_steps:,} of the VAE, "
@@ -532,6 +542,7 @@ def pretrain(
     inputs = dict(images=dataset_digest(train), vae=None if shared is None else network_digest(shared))
     stage = Stage(out, "pretrain", dict(dataset=dataset, seed=seed, **asdict(recipe)), inputs)
     if stage.complete: return stage.out
+    _warn_of_start(recipe)
     follows = share()[0] > 0  # another process of the launch writes
     kind = ReadCheckpoint if follows else Checkpoint
     checkpoints = [kind(stage.folder/f"{name}.safetensors") for name in ("vae", "transformer")]
