@@ -3,9 +3,10 @@
 Makes tiny JPEG images as files, tars and Parquet (the latter where the library `datasets` is there), and reads them in
 turn, each time in a process of its own: torchvision's ImageFolder, and this library from each of the three, through a
 DataLoader with the same batches, workers, and crop. Noted are the seconds of the index, its bytes an image, the seconds
-to the first batch, images a second, a processor's time for each, and the memory of all processes while they read. Then a set is sampled (the drawing
-itself is left out: what is measured is everything around it) and opened again. Needs Linux; one thread a process; the
-folder it works in takes about 2.5 GB for 300,000 images and is deleted at the end. Without options: a small try.
+to the first batch, images a second, a processor's time for each, and the memory of all processes while they read. Then
+a set is sampled (the drawing itself is left out: what is measured is everything around it) and opened again. Needs
+Linux; one thread a process; the folder it works in takes about 2.5 GB for 300,000 images, and is deleted at the end
+where it is a temporary one. Without options: a small try.
 """
 import argparse
 import io
@@ -144,7 +145,8 @@ def growth(points):
     "By how much the memory of the main process, and of the workers, is larger at the end than after a tenth; in %."
     tenth, last = points[POINTS // 10], points[-1]
     def _of(process, kind): return 100 * (last[process][kind] / tenth[process][kind] - 1)
-    return {name: [round(_of(p, kind), 1) for p in range(1, len(last))] for kind, name in enumerate(('RSS', 'PSS', 'own'))}
+    kinds = enumerate(('RSS', 'PSS', 'own'))
+    return {name: [round(_of(process, kind), 1) for process in range(1, len(last))] for kind, name in kinds}
 
 
 def in_turn(root, asked):
