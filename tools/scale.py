@@ -3,20 +3,23 @@
 Makes tiny JPEG images as files, tars and Parquet (the latter where the library `datasets` is there), and reads them in
 turn, each time in a process of its own: torchvision's ImageFolder, and this library from each of the three, through a
 DataLoader with the same batches, workers, and crop. Noted are the seconds of the index, its bytes an image, the seconds
-to the first batch, images a second, and the memory of all processes while they read. Then a set is sampled (the drawing
-itself is left out: what is measured is everything around it) and opened again. Needs Linux; one thread a process; the
-folder it works in takes about 2.5 GB for 300,000 images and is deleted at the end. Without options: a small try.
+to the first batch, images a second, a processor's time for each, and the memory of all processes while they read. Then
+a set is sampled (the drawing itself is left out: what is measured is everything around it) and opened again. Needs
+Linux; one thread a process; the folder it works in takes about 2.5 GB for 300,000 images, and is deleted at the end
+where it is a temporary one. Without options: a small try.
 """
 import argparse
 import io
 import json
 import os
+import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from unittest import mock
 
@@ -101,21 +104,25 @@ def dataset_of(kind, root, side):
     return ImageFolder(root/'files', transform=lambda image: image_to_tensor(center_crop(image, side)))
 
 
-def measure(kind, root, asked):
+def processor():
+    "Seconds of a processor that this process and those it started and ended have taken."
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(used.ru_utime + used.ru_stime for used in both)
+
+
+def measure(kind, root, asked, turn):
     "Index and read once; run in a process of its own."
-    torch.set_num_threads(1)
-    if asked.warm_up: dataset_of(kind, Path(asked.warm_up), asked.side)[0]  # imports what is imported late
     before = memory(os.getpid())
-    start = time.perf_counter()
+    start, used = time.perf_counter(), processor()
     dataset = dataset_of(kind, root, asked.side)
-    index = time.perf_counter() - start
+    index, index_used = time.perf_counter() - start, processor() - used
     after = memory(os.getpid())
     wanted = asked.read or len(dataset)
-    begin_at = 0 if wanted == len(dataset) else asked.turn * wanted % (len(dataset) - wanted + 1)
+    begin_at = 0 if wanted == len(dataset) else turn * wanted % (len(dataset) - wanted + 1)
     loader = DataLoader(dataset, asked.batch, sampler=range(begin_at, begin_at + wanted), num_workers=asked.workers,
                         generator=torch.Generator())
     points, first, seen = [], None, 0
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), processor()
     looked = 0
     for batch, _ in loader:
         first = first or time.perf_counter() - start
@@ -126,7 +133,9 @@ def measure(kind, root, asked):
             looked += time.perf_counter() - look
     seconds = time.perf_counter() - begin - looked
     assert seen == wanted and len(dataset) == asked.images
+    del loader
     return {
+        'index processor seconds': index_used, 'processor microseconds an image': 1e6 * (processor() - used) / seen,
         'index seconds': index, 'first batch seconds': first, 'images a second': seen / seconds,
         'index bytes an image': (after[2] - before[2]) * 2**20 / len(dataset), 'points': points,
     }
@@ -136,7 +145,8 @@ def growth(points):
     "By how much the memory of the main process, and of the workers, is larger at the end than after a tenth; in %."
     tenth, last = points[POINTS // 10], points[-1]
     def _of(process, kind): return 100 * (last[process][kind] / tenth[process][kind] - 1)
-    return {name: [round(_of(p, kind), 1) for p in range(1, len(last))] for kind, name in enumerate(('RSS', 'PSS', 'own'))}
+    kinds = enumerate(('RSS', 'PSS', 'own'))
+    return {name: [round(_of(process, kind), 1) for process in range(1, len(last))] for kind, name in kinds}
 
 
 def in_turn(root, asked):
@@ -144,14 +154,13 @@ def in_turn(root, asked):
     found = {side: [] for side in SIDES if side != 'parquet' or find_spec('datasets')}
     warm = root/'warm'
     if not warm.exists(): make_shards(warm, make_files(warm, 20, 2, asked.side))
+    for side in found: dataset_of(side, warm, asked.side)[0]  # imports what is imported late
     for number in range(asked.rounds):
         for side in list(found)[::1 if number % 2 == 0 else -1]:
-            command = [sys.executable, __file__, '--measure', side, '--folder', root, '--warm_up', warm]
-            command += ['--turn', number]
-            for name in ('images', 'side', 'batch', 'workers', 'read'): command += [f'--{name}', getattr(asked, name)]
-            done = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True)
-            found[side].append(json.loads(done.stdout.splitlines()[-1]))
-            print(side, {name: round(value, 2) for name, value in found[side][-1].items() if name != 'points'})
+            with ProcessPoolExecutor(1, get_context('fork')) as apart:
+                found[side].append(apart.submit(measure, side, root, asked, number).result())
+            figures = {name: round(value, 2) for name, value in found[side][-1].items() if name != 'points'}
+            print(side, figures, flush=True)
     return found
 
 
@@ -198,11 +207,8 @@ def main():
     parser.add_argument('--set', type=int, default=1000, help='images to sample; 0: none')
     parser.add_argument('--out', default='scale.json', help='file to write')
     parser.add_argument('--folder', type=Path, help='where to work, and keep the images; default: a temporary folder')
-    parser.add_argument('--measure', choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument('--warm_up', help=argparse.SUPPRESS)
-    parser.add_argument('--turn', type=int, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.measure: return print(json.dumps(measure(asked.measure, asked.folder, asked)))
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         root = asked.folder or Path(temporary)
         if not (root/'files').exists(): make_shards(root, make_files(root, asked.images, asked.classes, asked.side))
