@@ -149,7 +149,7 @@ def reading_processes(
 def torch_defaults():
     "Within this block, or in the function it decorates: float32 tensors on the CPU, and gradients recorded."
     dtype = torch.get_default_dtype()
-    on_cpu = torch.get_default_device().type == "cpu"  # a device context slows every call into torch
+    on_cpu = torch.empty(0).device.type == "cpu"  # a device context slows every call into torch
     torch.set_default_dtype(torch.float32)
     try:
         place = nullcontext() if on_cpu else torch.device("cpu")
