@@ -94,7 +94,7 @@ def command(room, out):
     launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
     options = dict(
         dataset='folder', root=room/'images', out=out, backbone=room/'backbone', teacher=room/'teacher', ipc=10,
-        protocol='soft', networks='convnet3', evaluation_epochs=1, evaluation_size=32, methods='random,k_means,minimax',
+        protocol='soft', networks='convnet1', evaluation_epochs=1, evaluation_size=32, methods='random,k_means,minimax',
         repeats=1, sets=1, max_steps=4, num_inference_steps=4, seed=3, device='cpu')
     words = [word for name, value in options.items() for word in (f'--{name}', str(value))]
     return [*launch, '-m', 'minimax_diffusion.distill', *words, '--no-mirror', '--no-progress']
