@@ -1,4 +1,4 @@
-"""Run every notebook as a reader would: python tools/run_all.py [--only TEXT] [--workers N] [--store]
+"""Run every notebook as a reader would: python tools/run_all.py [--only TEXT] [--flagged] [--workers N] [--store]
 
 Each notebook is copied as one file into an empty folder and run from top to bottom on the CPU, no cell left out, with
 no project around it and the package importable, as in Colab. It must end without error, in time, leave nothing behind
@@ -26,6 +26,7 @@ NBS = ROOT / 'nbs'
 KEEPS = {'quickstart.ipynb': {'runs'}}  # results that the reader wants to have
 LONG = {'quickstart.ipynb': 600}  # seconds, where the real run is the point
 IGNORED = ('torchinductor', 'tmp-kernel')  # what torch and Jupyter leave in the folder for temporary files
+FLAGS = r'^#\| *(slow|cuda|notest)\b'
 RUNNER = '''
 import resource, sys
 import nbformat
@@ -115,6 +116,7 @@ def cells_of(name):
 @call_parse
 def main(
     only: str = '',  # notebooks whose path holds this text; several comma-separated
+    flagged: store_true = False,  # only those with cells that nbdev_test skips
     workers: int = 1,  # notebooks at a time
     threads: int = 1,  # CPU threads of each
     limit: int = 180,  # seconds a notebook may take
@@ -125,6 +127,7 @@ def main(
     names = [path.relative_to(NBS).as_posix() for path in nbglob(NBS, as_path=True)]
     asked = only.split(',')
     chosen = [name for name in names if cells_of(name) and any(text in name for text in asked)]
+    if flagged: chosen = [name for name in chosen if any(re.search(FLAGS, cell, re.M) for cell in cells_of(name))]
     if not chosen: sys.exit(f'no notebook holds {only!r} in its path')
     start, failed = time.perf_counter(), 0
     with ThreadPoolExecutor(workers) as pool:
