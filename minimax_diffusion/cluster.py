@@ -15,6 +15,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from .console import at_least
+
 # %% ../nbs/39_cluster.ipynb #ffccdf49
 @dataclass(frozen=True)
 class Queue:
@@ -29,7 +31,7 @@ class Queue:
     def __post_init__(self):
         if self.cluster not in (None, "slurm", "local"):
             raise ValueError(f"cluster must be slurm or local, got {self.cluster!r}")
-        if self.gpus < 1: raise ValueError(f"gpus must be at least 1, got {self.gpus}")
+        at_least(1, gpus=self.gpus, cpus=self.cpus, memory=self.memory)
         if not self.hours > 0: raise ValueError(f"hours must be above 0, got {self.hours}")
 
     @property
