@@ -8,6 +8,7 @@ done twice. safetensors' own write is also cut in its middle.
 """
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -131,13 +132,14 @@ class Trial:
         return ''
 
 
-def trials(stage, inputs, root, workers, every):
+def trials(stage, inputs, root, workers, first, every):
     "Kill a stage everywhere; a record of what came of it."
     trial = Trial(stage, inputs, root)
-    points = range(0, trial.operations, every)
+    points = range(first, trial.operations, every)
     def one(number):
         told = trial.at(number)
         (root/f'{number}.json').write_text(json.dumps(told))
+        if not told: shutil.rmtree(root/str(number))
     in_children([lambda n=n: one(n) for n in points], workers)
     told = {n: json.loads((root/f'{n}.json').read_text()) for n in points}
     kills = sum(what is not None for what in told.values())
@@ -147,13 +149,14 @@ def trials(stage, inputs, root, workers, every):
 
 def main():
     parser = stage_parser(__doc__, STAGES)
+    parser.add_argument('--first', type=int, default=0, help='operation to kill before at first')
     parser.add_argument('--every', type=int, default=1, help='kill before every so many operations')
     parser.add_argument('--workers', type=int, default=1, help='trials at a time')
     asked = parser.parse_args()
 
     def _attempt(stage, inputs, folder):
         start = time.monotonic()
-        record = trials(stage, inputs, folder, asked.workers, asked.every)
+        record = trials(stage, inputs, folder, asked.workers, asked.first, asked.every)
         yield record | {'seconds': round(time.monotonic() - start)}
     return try_stages(asked, _attempt)
 
