@@ -253,9 +253,12 @@ def mixed_loss(
     mix: Mix,  # rectangle and partners, on the device
 ) -> Tensor:  # ()
     "Mix the images, then compare with hard or soft labels."
-    x = cutmix(x, mix)
-    if not student.protocol.temperature:
-        return hard_loss(_scores(student.forward, x), targets, targets[mix.partner], mix.shares)
+    return _compare(student, cutmix(x, mix), targets, targets[mix.partner], mix.shares, teacher)
+
+
+def _compare(student, x, own, pasted, shares, teacher):
+    "The protocol's loss of mixed images, given the classes of what they show and their shares."
+    if not student.protocol.temperature: return hard_loss(_scores(student.forward, x), own, pasted, shares)
     with torch.no_grad():
         _scores(student.network, x)  # a first update of the running statistics of batch norm, as in RDED's code
         wanted = _scores(teacher, x)
@@ -629,9 +632,8 @@ class SharedTraining(Training):
         mix = draw_mix(len(index), self.images.shape[-1], self.generator)
         partner = send(mix.partner, self.device)[mine]
         x = self._mixed(index, views, mine, partner, mix.box.tolist())
-        kept = float(mix.shares[0])
         targets = self.targets[index]
-        loss = self._compare(x, targets[mine], targets[partner], kept)
+        loss = _compare(self, x, targets[mine], targets[partner], mix.shares, self.teacher)
         split = len(mine) < len(index)
         part = self.accelerator.num_processes * len(mine) / len(index) if split else 1.0
         self.learn(part * loss)  # gradients are averaged over the processes
@@ -658,16 +660,6 @@ class SharedTraining(Training):
         x = _look(mine)
         x[:, :, top:bottom, left:right] = _look(partner)[:, :, top:bottom, left:right]
         return x
-
-    def _compare(self, x, own, pasted, kept):
-        "The protocol's loss of mixed images."
-        if not self.protocol.temperature:
-            scores = _scores(self.forward, x)
-            return kept * F.cross_entropy(scores, own) + (1 - kept) * F.cross_entropy(scores, pasted)
-        with torch.no_grad():
-            _scores(self.network, x)  # a first update of the running statistics of batch norm, see mixed_loss
-            wanted = _scores(self.teacher, x)
-        return soft_loss(_scores(self.forward, x), wanted, self.protocol.temperature)
 
 # %% ../nbs/33_training.ipynb #2c42b259
 class ReadCheckpoint(Checkpoint):
