@@ -435,14 +435,14 @@ def digits(
     "scikit-learn's handwritten digits as RGB images."
     from sklearn.datasets import load_digits
     data = load_digits()
+    chosen = split_indices(data.target, split)
     images = []
-    for scan in data.images:
+    for scan in data.images[chosen]:
         grey = Image.fromarray((scan * 255 / 16).round().astype(np.uint8))
         enlarged = grey.resize((image_size, image_size), Image.Resampling.BICUBIC)
         images.append(image_to_tensor(to_rgb(enlarged)))
     classes = [str(c) for c in range(10)]
-    everything = ImageDataset(torch.stack(images), data.target, classes, image_size, "digits", mirror=False)
-    return subset(everything, split_indices(everything.targets, split))
+    return ImageDataset(torch.stack(images), data.target[chosen], classes, image_size, "digits", mirror=False)
 
 # %% ../nbs/03_images.ipynb #320e7a17
 def show_images(
