@@ -7,7 +7,6 @@ import sklearn.datasets
 import sklearn.decomposition  # noqa: F401
 import sklearn.manifold  # noqa: F401
 import sklearn.neighbors  # noqa: F401
-from PIL import Image
 
 from minimax_diffusion.backbone import load_backbone
 from minimax_diffusion.distill import distill
@@ -26,12 +25,6 @@ from minimax_diffusion.training import Training, train_teacher
 sklearn.datasets.load_digits = functools.cache(sklearn.datasets.load_digits)  # every child would parse its text again
 sklearn.datasets.load_digits()
 
-
-def _blank(self, path, **options):
-    Image.new('RGB', (8, 8)).save(path, 'png')
-
-
-matplotlib.figure.Figure.savefig = _blank  # drawing takes half of a small run; every picture is written in the same way
 
 QUIET = dict(progress=False)
 CPU = dict(device='cpu', progress=False)
