@@ -421,6 +421,14 @@ def digest(
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 # %% ../nbs/12_backbone.ipynb #a5b5bbb4
+def _readable_again(folder):
+    "A tiny autoencoder writes down one setting more than it takes, of which diffusers warns whoever reads it."
+    file = folder/"config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if config["_class_name"] == "AutoencoderTiny": config.pop("block_out_channels", None)
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 @patch
 def save(
     self: Backbone,
@@ -437,6 +445,7 @@ def save(
     pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
     partial = Path(f"{path}.partial")
     pipeline.save_pretrained(partial)
+    _readable_again(partial/"vae")
     sync(partial)
     return partial.rename(path)
 
