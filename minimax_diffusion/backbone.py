@@ -582,6 +582,9 @@ def _check_vae(config, shapes):
         value = config.get(name)
         if value is not None and (type(value) not in (int, float) or not abs(value) < 1e9):
             raise ValueError(f"its VAE has {name}={value!r}, a number is needed")
+    for name in ("latents_mean", "latents_std"):
+        if config.get(name) is not None:
+            raise ValueError(f"its VAE has {name}={config[name]!r}; only one scale and shift for all channels is known")
 
 # %% ../nbs/12_backbone.ipynb #5b3da43d
 def _unreachable(what, source):
@@ -618,10 +621,12 @@ def _load_vae(source, **where):
 
 # %% ../nbs/12_backbone.ipynb #e94f1fc7
 def _load_whole(kind, source, **where):
-    "A network of which no weight is missing."
+    "A network of which no weight is missing, and no part of a block left over."
     network, report = kind.from_pretrained(str(source), output_loading_info=True, **where)
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"{len(missing)} of its weights are missing (first: {missing[0]})")
+    if alien := sorted(name for name in report["unexpected_keys"] if name.startswith("transformer_blocks.")):
+        raise ValueError(f"{len(alien)} of its weights have no place in a DiT (first: {alien[0]})")
     return network
 
 
