@@ -323,7 +323,7 @@ class Backbone:
     ):
         "Move and cast all its networks."
         for module in (self.transformer, self.vae, self.decoder):
-            if module is not None: module.to(*args, **kwargs)
+            if module is not None: nn.Module.to(module, *args, **kwargs)  # diffusers' own warns of nothing
         return self
 
 
@@ -429,6 +429,12 @@ def _readable_again(folder):
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def _let_others_read(folder):
+    "Weights as readable as the settings beside them: safetensors writes for the owner alone, whatever the umask says."
+    mode = (folder/"model_index.json").stat().st_mode
+    for file in folder.rglob("*.safetensors"): file.chmod(mode)
+
+
 @patch
 def save(
     self: Backbone,
@@ -438,14 +444,15 @@ def save(
     "Save as a pipeline folder (gammas merged) that `diffusers.DiTPipeline.from_pretrained` loads."
     path = Path(path)
     if path.exists(): raise FileExistsError(f"{path} exists already; choose another folder, or remove it")
-    transformer = to_diffusers(self.transformer).to(dtype)
-    vae = copy.deepcopy(self.decoder or self.vae).to(dtype)
+    transformer = nn.Module.to(to_diffusers(self.transformer), dtype)
+    vae = nn.Module.to(copy.deepcopy(self.decoder or self.vae), dtype)
     scheduler = ddpm_scheduler(self.scheduler.config, variance_type="fixed_small")  # the pipeline drops a learned one
     pipeline = DiTPipeline(transformer, vae, scheduler)
     pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
     partial = Path(f"{path}.partial")
     pipeline.save_pretrained(partial)
     _readable_again(partial/"vae")
+    _let_others_read(partial)
     sync(partial)
     return partial.rename(path)
 

@@ -176,7 +176,7 @@ def _start_of(name, start, names, known):
     if parts in (["mean"], ["null"]): return parts[0]
     rows = [_row(part, names) for part in parts]
     if rows and known.issuperset(rows): return rows
-    raise ValueError(f"new_labels starts {name} from {parts}, which are no labels that this backbone was trained on; "
+    raise ValueError(f"new_labels starts {name} from {parts}, which are no labels of this backbone with a name; "
                      "give their numbers or names, mean, or null")
 
 

@@ -123,8 +123,8 @@ class Sampling(Record):
 
     def __post_init__(self):
         at_least(1, num_inference_steps=self.num_inference_steps, guided_channels=self.guided_channels)
-        fits = isinstance(self.guidance_scale, Real) and 1 <= self.guidance_scale < math.inf
-        require(fits, "guidance_scale", "a finite number of at least 1, which is no guidance", self.guidance_scale)
+        fits = isinstance(self.guidance_scale, Real) and 0 <= self.guidance_scale < math.inf
+        require(fits, "guidance_scale", "a finite number, 0 or more", self.guidance_scale)
         _check_scheduler(self.scheduler)
         if self.weights not in ("ema", "last"):
             raise ValueError(f"weights must be 'ema' or 'last', got {self.weights!r}")
@@ -642,7 +642,9 @@ def check_sampling(
     settings: Sampling,  # that are wanted
     backbone: Backbone,  # to draw with
 ):
-    "`ValueError` where settings ask for more steps or channels than a model has."
+    "`ValueError` where settings ask for more steps or channels than a model has, or for images of no class."
+    scale = settings.guidance_scale
+    require(scale >= 1, "guidance_scale", "at least 1, no guidance, for below that images lose their class", scale)
     most, channels = backbone.scheduler.config.num_train_timesteps, backbone.latent_shape[0]
     steps, guided = settings.num_inference_steps, settings.guided_channels
     require(steps <= most, "num_inference_steps", f"at most {most}", steps)
