@@ -323,7 +323,7 @@ class Backbone:
     ):
         "Move and cast all its networks."
         for module in (self.transformer, self.vae, self.decoder):
-            if module is not None: module.to(*args, **kwargs)
+            if module is not None: nn.Module.to(module, *args, **kwargs)  # diffusers' own warns of nothing
         return self
 
 
@@ -421,6 +421,20 @@ def digest(
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 # %% ../nbs/12_backbone.ipynb #a5b5bbb4
+def _readable_again(folder):
+    "A tiny autoencoder writes down one setting more than it takes, of which diffusers warns whoever reads it."
+    file = folder/"config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if config["_class_name"] == "AutoencoderTiny": config.pop("block_out_channels", None)
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _let_others_read(folder):
+    "Weights as readable as the settings beside them: safetensors writes for the owner alone, whatever the umask says."
+    mode = (folder/"model_index.json").stat().st_mode
+    for file in folder.rglob("*.safetensors"): file.chmod(mode)
+
+
 @patch
 def save(
     self: Backbone,
@@ -430,13 +444,15 @@ def save(
     "Save as a pipeline folder (gammas merged) that `diffusers.DiTPipeline.from_pretrained` loads."
     path = Path(path)
     if path.exists(): raise FileExistsError(f"{path} exists already; choose another folder, or remove it")
-    transformer = to_diffusers(self.transformer).to(dtype)
-    vae = copy.deepcopy(self.decoder or self.vae).to(dtype)
+    transformer = nn.Module.to(to_diffusers(self.transformer), dtype)
+    vae = nn.Module.to(copy.deepcopy(self.decoder or self.vae), dtype)
     scheduler = ddpm_scheduler(self.scheduler.config, variance_type="fixed_small")  # the pipeline drops a learned one
     pipeline = DiTPipeline(transformer, vae, scheduler)
     pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
     partial = Path(f"{path}.partial")
     pipeline.save_pretrained(partial)
+    _readable_again(partial/"vae")
+    _let_others_read(partial)
     sync(partial)
     return partial.rename(path)
 
@@ -573,6 +589,9 @@ def _check_vae(config, shapes):
         value = config.get(name)
         if value is not None and (type(value) not in (int, float) or not abs(value) < 1e9):
             raise ValueError(f"its VAE has {name}={value!r}, a number is needed")
+    for name in ("latents_mean", "latents_std"):
+        if config.get(name) is not None:
+            raise ValueError(f"its VAE has {name}={config[name]!r}; only one scale and shift for all channels is known")
 
 # %% ../nbs/12_backbone.ipynb #5b3da43d
 def _unreachable(what, source):
@@ -609,10 +628,12 @@ def _load_vae(source, **where):
 
 # %% ../nbs/12_backbone.ipynb #e94f1fc7
 def _load_whole(kind, source, **where):
-    "A network of which no weight is missing."
+    "A network of which no weight is missing, and no part of a block left over."
     network, report = kind.from_pretrained(str(source), output_loading_info=True, **where)
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"{len(missing)} of its weights are missing (first: {missing[0]})")
+    if alien := sorted(name for name in report["unexpected_keys"] if name.startswith("transformer_blocks.")):
+        raise ValueError(f"{len(alien)} of its weights have no place in a DiT (first: {alien[0]})")
     return network
 
 

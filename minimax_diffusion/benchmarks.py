@@ -14,15 +14,19 @@ import io
 import os
 import re
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.error import URLError
 
 import torch
 import torchvision
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError
 from torchvision.datasets.utils import extract_archive
 from tqdm.auto import tqdm
 
@@ -369,6 +373,9 @@ def _from_torchvision(name, root, split, benchmark, image_size, download):
     place = root/reader.base_folder
     if not (download or place.is_dir()): return None
     try: source = reader(root, train=split == "train", download=download)
+    except URLError as error:
+        raise OSError(f"{name} cannot be fetched ({error.reason}); check the connection and try again, or "
+                      f"{benchmark.how_to_get}") from None
     except (RuntimeError, OSError) as error:
         raise ValueError(f"{place} is incomplete or damaged ({error}); remove it and fetch it again: "
                          f"{benchmark.how_to_get}") from None
@@ -448,6 +455,34 @@ def _hub_columns(features):
     raise ValueError("a Hub dataset needs a column of images and one of class labels; "
                      f"this one has {', '.join(features)}")
 
+# %% ../nbs/05_benchmarks.ipynb #fe752f73
+def _hub_answers(repo):
+    "Does the Hub answer, be it that there is no such dataset? It is asked once."
+    try: get_hf_file_metadata(hf_hub_url(repo, "README.md", repo_type="dataset"))
+    except HfHubHTTPError: return True
+    except Exception: return False
+    return True
+
+
+@contextmanager
+def _from_cache(library):
+    "Within this block the library looks at what it has fetched before, and asks nobody."
+    before = library.config.HF_HUB_OFFLINE
+    library.config.HF_HUB_OFFLINE = True
+    try: yield
+    finally: library.config.HF_HUB_OFFLINE = before
+
+
+def _hub_parts(library, repo):
+    "All splits of a dataset; `ConnectionError` where the Hub does not answer and nothing was fetched before."
+    if Path(repo).exists() or _hub_answers(repo): return library.load_dataset(repo)
+    try:
+        with _from_cache(library): return library.load_dataset(repo)
+    except OSError:
+        raise ConnectionError(f"the dataset hub:{repo} cannot be reached on the Hugging Face Hub; check the name and "
+                              "the network, or fetch it elsewhere and pass it as dataset='folder' with root=") from None
+
+
 # %% ../nbs/05_benchmarks.ipynb #4016edcc
 def _row_image(cell, name, image_size):
     "A Hub dataset's image as a tensor; it is bytes, or a path."
@@ -482,7 +517,7 @@ def hub_dataset(
     "A split of an image dataset on the Hugging Face Hub."
     check_on_error(on_error)
     library = _hub_library()
-    rows, whole = _hub_split(library.load_dataset(repo), split)
+    rows, whole = _hub_split(_hub_parts(library, repo), split)
     image, label = _hub_columns(rows.features)
     names = rows.features[label].names
     targets = [-1 if target is None else target for target in rows[label]]

@@ -137,11 +137,18 @@ def in_batches(
 SHARED_MEMORY = "/dev/shm"  # where Linux keeps it
 
 
+def _cores():
+    "CPU cores that this process may use."
+    if hasattr(os, "sched_getaffinity"): return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def reading_processes(
-    wanted: int,  # as many as were asked for
+    wanted: int,  # at most so many
     batch_bytes: int,  # size of a batch
 ) -> int:
-    "How many processes can read batches at once; a warning says what to do where those are fewer."
+    "How many processes can read batches at once; a warning says what to do where memory allows few."
+    wanted = min(wanted, _cores())
     if not os.path.isdir(SHARED_MEMORY): return wanted
     free = shutil.disk_usage(SHARED_MEMORY).free
     fits = free // (3 * batch_bytes)  # two that wait and one on its way
@@ -149,6 +156,7 @@ def reading_processes(
     what = f"{SHARED_MEMORY} has {free / 1e6:.0f} MB left, room for {fits} of {wanted} processes that read images"
     warnings.warn(f"{what}; this takes longer (in Docker, pass --shm-size=2g, or choose fewer workers)", stacklevel=2)
     return fits
+
 
 # %% ../nbs/00_device.ipynb #b2c6dfd3
 _RECORDS = threading.Lock()  # torch records one graph at a time

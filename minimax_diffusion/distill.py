@@ -665,13 +665,20 @@ def plot_run(
     for part, title in zip(parts, shown):
         _strip(part, "Random real images" if title == "Random" else title, images[title])
     if adapter is not None: _curves(parts[-2], adapter)
-    axes = parts[-1].subplots(1, len(report.networks), squeeze=False)[0]
+    _accuracies(parts[-1], report)
+    return figure
+
+
+def _accuracies(figure, report):
+    "A panel of curves for each network, or, where there is one size, bars of all networks; and which color is whose."
     if len(report.ipcs) > 1:
+        axes = figure.subplots(1, len(report.networks), squeeze=False)[0]
         for axis, network in zip(axes, report.networks): plot_sizes(axis, report, network, "last")
         axes[0].legend(fontsize=7)
-    else:
-        plot_accuracy(axes[0], report, "last")
-    return figure
+        return
+    axis = figure.subplots()
+    plot_accuracy(axis, report, "last")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=8, frameon=False)
 
 # %% ../nbs/40_distill.ipynb #27fe5a98
 def plot_clouds(
@@ -785,7 +792,7 @@ Test accuracy in % after the last epoch.
 {table}
 
 {spread}
-
+{notes}
 The same, best of the evaluations during training (the figure that the paper reports; it looks at the test set,
 so read it with care):
 
@@ -855,6 +862,12 @@ def _pipeline(adapter):
     return f"merge one of the {phases} phases with `{merge}`"
 
 
+def _notes(reports):
+    "What the evaluations say of their sets; nothing where there is nothing to say."
+    notes = dict.fromkeys(note for report in reports for note in report.record.get("notes", []))
+    return "".join(f"\n{note}\n" for note in notes)
+
+
 def _news(new):
     "A word on the classes that the model did not know; nothing where it knew all."
     if not new: return ""
@@ -870,6 +883,7 @@ def _page(record, reports, measures, new, adapter):
     return PAGE.format(
         dataset=record["dataset"], device=record["device"], seed=record["seed"], protocol=record["protocol"],
         sizes=", ".join(str(ipc) for ipc in report.ipcs), table=report.table("last"), spread=about_spread(report),
+        notes=_notes(reports.values()),
         best=report.table("best"), news=_news(new), published=_published(list(reports.values())),
         metrics=measures_table(record["metrics"]) if measures else NO_METRICS,
         classwise=f"### Minimax, class by class\n\n{classes.markdown()}\n" if 0 < len(classes) <= 100 else "",

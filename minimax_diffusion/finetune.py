@@ -74,7 +74,7 @@ class FineTuning(Record):
         require(0 <= self.lambda_r < math.inf, "lambda_r", "a number of at least 0", self.lambda_r)
         require(0 <= self.lambda_d < math.inf, "lambda_d", "a number of at least 0", self.lambda_d)
         require(0 < self.lr < math.inf, "lr", "a number above 0", self.lr)
-        require(0 <= self.label_dropout <= 1, "label_dropout", "between 0 and 1", self.label_dropout)
+        require(0 <= self.label_dropout < 1, "label_dropout", "at least 0 and below 1", self.label_dropout)
         require(_is_decay(self.ema_decay), "ema_decay", "at least 0 and below 1, or 'auto'", self.ema_decay)
         if self.mixed_precision is not None: precision(self.mixed_precision, "cpu")
 

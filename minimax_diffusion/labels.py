@@ -133,6 +133,16 @@ def with_labels(
     labelled.label_ids = [given.get(name) for name in dataset.classes]
     return labelled
 
+# %% ../nbs/04_labels.ipynb #42e6ba7f
+def _check_trained(labels, known):
+    "An error where a label that was given is a row of the table that no class was trained on: it has no name."
+    for name, label in labels.items():
+        if label in known: continue
+        raise ValueError(f"the class {name} has the backbone's label {label}, which has no name: no class was trained "
+                         f"on that row, those with names are {_listed(sorted(known))}; leave the class out of "
+                         "label_ids=, and pass new_labels=null to teach it")
+
+
 # %% ../nbs/04_labels.ipynb #1602dfed
 NEW_LABEL = "null"  # where a new row starts unless it is said
 
@@ -160,14 +170,14 @@ def _row(part, names):
     return min(labels) if len(labels) == 1 else -1
 
 
-def _start_of(name, start, names, num_labels):
+def _start_of(name, start, names, known):
     "Where the row of a class starts: at the mean, at the null label, or at label numbers."
     parts = [start] if isinstance(start, (str, int)) else list(start)
     if parts in (["mean"], ["null"]): return parts[0]
     rows = [_row(part, names) for part in parts]
-    if rows and all(0 <= row < num_labels for row in rows): return rows
-    raise ValueError(f"new_labels starts {name} from {parts}, which are no labels of this backbone; give numbers from "
-                     f"0 to {num_labels - 1}, or names that it knows")
+    if rows and known.issuperset(rows): return rows
+    raise ValueError(f"new_labels starts {name} from {parts}, which are no labels of this backbone with a name; "
+                     "give their numbers or names, mean, or null")
 
 
 def _free_rows(count, taken, id2label, num_labels):
@@ -190,13 +200,16 @@ def resolve_labels(
     if len(set(classes)) < len(classes): raise ValueError(f"a class is named twice: {_listed(classes)}")
     if num_labels is None: num_labels = 1 + max(map(int, id2label))
     labels = _given_labels(classes, label_ids)
+    check_labels(labels, num_labels)
+    known = {int(label) for label in id2label} or set(range(num_labels))
+    _check_trained(labels, known)
     new = {}
     others = [name for name in classes if name not in labels]
     if new_labels is not None:
         names = _labels_by_name(id2label)
         start, named = _starts(others, new_labels)
         starts = {name: named.get(name, start) for name in others if name in named or _key(name) not in names}
-        new = {name: _start_of(name, place, names, num_labels) for name, place in starts.items()}
+        new = {name: _start_of(name, place, names, known) for name, place in starts.items()}
     known = [name for name in others if name not in new]
     labels |= zip(known, match_labels(known, id2label))
     check_labels(labels, num_labels)

@@ -327,7 +327,7 @@ def encode_latents(
     batch_size: int = 32,  # images a batch; twice as many views where mirrored
     dtype: torch.dtype = torch.float16,  # of the stored numbers
     shard_size: int = 4096,  # images a file
-    workers: int = 4,  # processes that read image files
+    workers: int = 4,  # processes that read image files, at most one a core
     new_labels=None,  # rows for classes that the backbone lacks, see resolve_labels; None: such a class is an error
     mixed_precision: str | None = None,  # "no", "bf16" or "fp16"; None: the fastest that the device computes well
     part: str | None = None,  # "2/4": the second of four shares; None: all, divided among the processes of a launch
@@ -481,7 +481,7 @@ def minimax_encode(
     label_ids: str = None,  # class=label,class=label where the backbone does not know a class by name
     new_labels: str = None,  # label rows for unknown classes: null, mean, or class=label+label,... to start from
     batch_size: int = 32,  # images a batch
-    workers: int = 4,  # processes that read image files
+    workers: int = 4,  # processes that read image files, at most one a core
     mixed_precision: str = None,  # no, bf16 or fp16; default: the fastest that the device computes well
     part: str = None,  # 2/4: encode the second of four shares
     on_error: str = "raise",  # at a damaged file: "raise" or "skip"

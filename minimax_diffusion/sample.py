@@ -43,7 +43,7 @@ from .images import image_to_tensor, mosaic, read_image, safe_folders, show_imag
 from .shards import read_shards, shard_files, write_tar
 from .labels import check_labels
 from .benchmarks import BENCHMARKS, get_benchmark
-from .backbone import Backbone, ddpm_scheduler, load_backbone, merge
+from .backbone import SCHEDULE, Backbone, ddpm_scheduler, load_backbone, merge
 from .adapter import Adapter, load_adapter, phase_adapters, read_adapter
 from .latents import backbone_of, working_copy
 
@@ -82,12 +82,28 @@ def get_scheduler(
     config: dict,  # the backbone's scheduler configuration: it names the betas
 ) -> SchedulerMixin:
     "The sampler to use, over the backbone's noise schedule."
-    if isinstance(scheduler, SchedulerMixin): return type(scheduler).from_config(scheduler.config)
+    if isinstance(scheduler, SchedulerMixin):
+        _check_same_noise(scheduler, config)
+        return type(scheduler).from_config(scheduler.config)
     _check_scheduler(scheduler)
     if scheduler is None or scheduler == "ddpm": return ddpm_scheduler(config)
     options = {k: config[k] for k in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")}
     if scheduler == "ddim": options["clip_sample"] = False
     return SCHEDULERS[scheduler](**options, timestep_spacing="linspace")
+
+
+_NOISE = {"prediction_type": "epsilon", "trained_betas": None, "rescale_betas_zero_snr": False}
+
+
+def _check_same_noise(scheduler, config):
+    "`ValueError` where a diffusers scheduler is made for another noise than the backbone was trained with."
+    trained = _NOISE | {name: config[name] for name in SCHEDULE}
+    for name, value in trained.items():
+        theirs = scheduler.config.get(name, _NOISE.get(name))
+        if theirs == value: continue
+        kind = type(scheduler).__name__
+        raise ValueError(f"the scheduler {kind} has {name}={theirs!r}, the backbone was trained with {value!r}; "
+                         f"make it with {kind}.from_config(backbone.scheduler.config)")
 
 
 def _check_scheduler(scheduler):
@@ -528,7 +544,7 @@ def _save_png(image, path):
 
 # %% ../nbs/23_sample.ipynb #0f92ff3a
 _METHOD = "Minimax Diffusion ([Gu et al., CVPR 2024](https://arxiv.org/abs/2311.15529))"
-_DIT_LICENSE = "cc-by-nc-4.0"  # of facebook/DiT-XL-2-256
+_DIT_LICENSE = "cc-by-nc-4.0"  # of facebook/DiT-XL-2-256 and facebook/DiT-XL-2-512
 
 _CARD = '''# {title}
 
@@ -562,14 +578,15 @@ def _card_notes(labels, new, licensed):
     if unknown: notes.append(f"Classes that the model did not know before it was fine-tuned: {', '.join(unknown)}.")
     renamed = [[name, folder] for name, folder in class_folders(labels).items() if folder != name]
     if renamed: notes.append(markdown_table(["class", "folder"], renamed))
-    if licensed: notes.append("Images drawn by facebook/DiT-XL-2-256 fall under that model's license, CC BY-NC 4.0.")
+    if licensed: notes.append("Images drawn by facebook/DiT-XL-2 fall under that model's license, CC BY-NC 4.0.")
     return "".join(f"\n{note}\n" for note in notes)
 
 # %% ../nbs/23_sample.ipynb #20881a75
 def _write_card(path, name, config, source, dataset, adapter, new):
     "The dataset card, as huggingface_hub writes it."
     labels, ipc = config["labels"], config["ipc"]
-    licensed = "DiT-XL-2-256" in source
+    source = source or "an unnamed backbone"
+    licensed = "DiT-XL-2-" in source
     data = DatasetCardData(
         license=_DIT_LICENSE if licensed else None,
         task_categories=["image-classification"],
@@ -625,7 +642,9 @@ def check_sampling(
     settings: Sampling,  # that are wanted
     backbone: Backbone,  # to draw with
 ):
-    "`ValueError` where settings ask for more steps or channels than a model has."
+    "`ValueError` where settings ask for more steps or channels than a model has, or for images of no class."
+    scale = settings.guidance_scale
+    require(scale >= 1, "guidance_scale", "at least 1, no guidance, for below that images lose their class", scale)
     most, channels = backbone.scheduler.config.num_train_timesteps, backbone.latent_shape[0]
     steps, guided = settings.num_inference_steps, settings.guided_channels
     require(steps <= most, "num_inference_steps", f"at most {most}", steps)
