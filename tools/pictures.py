@@ -1,8 +1,8 @@
 """Make the pictures that notebooks store smaller: python tools/pictures.py --notebooks 21_finetune,38_metrics
 
-A plot needs some hundred colors, not sixteen million. Pictures of more than 20 KB are stored with a palette of 256, which
-takes a half or a third of the space and moves a color by less than one in a hundred; those that would lose more, or gain
-little, stay as they are. Without names, all notebooks are gone through.
+A plot needs some hundred colors, not sixteen million. Pictures of more than 20 KB are stored with a palette of 256,
+which takes a half or a third of the space and moves a color by less than one in a hundred; those that would lose more,
+or gain little, stay as they are. Without names, all notebooks are gone through.
 """
 import base64
 import io
