@@ -1,8 +1,9 @@
-"""Open notebooks in a real JupyterLab, run them and move their sliders: python tools/lab.py --notebooks idea,quickstart
+"""Open notebooks in a real JupyterLab, run them and move their sliders: python tools/lab.py --notebooks idea,20_memory
 
 Each notebook is copied into an empty folder, where nobody trusts it, and opened in headless Chromium. It must show its
-stored pictures; then all cells run, none may end in an error, and of each widget the first slider is moved: its picture
-must change and keep its height. Screenshots go to the folder `--shots`, for somebody to look at.
+stored pictures; then all cells run, none may end in an error, and of each widget every slider and every menu is moved:
+its picture must change, keep its height and stay where it is. Without `--notebooks`, those that have widgets, and the
+quickstart. Screenshots go to the folder `--shots`, for somebody to look at.
 
 Needs two things that the project does not, and so no part of CI: `apt-get install chromium`, `pip install playwright`.
 """
@@ -19,9 +20,11 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from fastcore.script import call_parse
+from nbdev.doclinks import nbglob
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
+NBS = ROOT / 'nbs'
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 SETTINGS = {
     '@jupyterlab/notebook-extension/tracker': {'windowingMode': 'none'},  # draw all cells, not only those on the screen
@@ -30,6 +33,10 @@ SETTINGS = {
 COUNT = '() => document.querySelectorAll(".jp-OutputArea-output img").length'
 BUSY = '() => [...document.querySelectorAll(".jp-InputPrompt")].some(prompt => prompt.textContent.includes("*"))'
 ERROR = "[data-mime-type='application/vnd.jupyter.error']"
+NEXT_ENTRY = """menu => {
+    menu.selectedIndex = (menu.selectedIndex + 1) % menu.options.length;
+    menu.dispatchEvent(new Event("change", {bubbles: true}));
+}"""
 RUN_ALL = '() => window.jupyterapp.commands.execute("notebook:run-all-cells")'
 
 
@@ -82,6 +89,12 @@ def widgets(path):
     return sum('= live(' in ''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code')
 
 
+def with_widgets():
+    "The names of the notebooks that make widgets, and the quickstart"
+    names = [path.relative_to(NBS).with_suffix('').as_posix() for path in nbglob(NBS, as_path=True) if widgets(path)]
+    return ['quickstart', *names]
+
+
 def wait_until(page, condition, seconds):
     "Whether a condition in the page comes true in time"
     end = time.monotonic() + seconds
@@ -91,26 +104,39 @@ def wait_until(page, condition, seconds):
     return False
 
 
+def turn(control):
+    "Move a slider three steps to the right, or to the left where it stands at its end; or a menu to its next entry"
+    if control.evaluate('element => element.tagName') == 'SELECT':
+        control.evaluate(NEXT_ENTRY)
+        return
+    control.focus()
+    at_end = control.get_attribute('aria-valuenow') == control.get_attribute('aria-valuemax')
+    for _ in range(3): control.press('ArrowLeft' if at_end else 'ArrowRight')
+
+
 def move(page, box, shots, name):
-    "Move the first slider of a widget; what is wrong with that"
+    "Move all controls of a widget, one after the other; yields what is wrong with that"
     picture = box.locator('img.widget-image')
+    controls = box.locator('.noUi-handle, select')
     picture.scroll_into_view_if_needed()
-    before, height = picture.get_attribute('src'), picture.bounding_box()['height']
     page.screenshot(path=shots / f'{name}-before.png')
-    handle = box.locator('.noUi-handle').first
-    handle.focus()
-    for _ in range(3): handle.press('ArrowRight')
-    if not wait_until(page, lambda: picture.get_attribute('src') != before, 20): return f'{name}: the picture stays'
-    page.wait_for_timeout(1500)
+    for i in range(controls.count()):
+        before, place = picture.get_attribute('src'), picture.bounding_box()
+        start = time.monotonic()
+        turn(controls.nth(i))
+        if not wait_until(page, lambda: picture.get_attribute('src') != before, 20):
+            yield f'{name}: control {i + 1} leaves the picture as it is'
+            continue
+        print(f'{name}: control {i + 1} draws its picture within {time.monotonic() - start:.1f} s', flush=True)
+        page.wait_for_timeout(1500)  # further steps are drawn
+        if picture.bounding_box() != place: yield f'{name}: control {i + 1} moves the picture, or changes its size'
     page.screenshot(path=shots / f'{name}-after.png')
-    if picture.bounding_box()['height'] != height: return f'{name}: the picture changes its height'
-    return ''
 
 
 def visit(page, address, path, shots, limit):
     "Open, look, run and move; yields what is wrong"
     name = path.stem
-    page.goto(f'{address}/lab/tree/{path.name}')
+    page.goto(f'{address}/lab/workspaces/{name}/tree/{path.name}')  # a workspace with no other notebook
     page.wait_for_selector('.jp-NotebookPanel .jp-Cell', timeout=90_000)
     wanted = stored_pictures(path)
     if not wait_until(page, lambda: page.evaluate(COUNT) >= wanted, 30):
@@ -125,8 +151,7 @@ def visit(page, address, path, shots, limit):
     found = boxes.count()
     print(f'{name}: {wanted} stored pictures, {found} widgets', flush=True)
     if found != widgets(path): yield f'{name}: {found} of {widgets(path)} widgets are shown'
-    for i in range(found):
-        if wrong := move(page, boxes.nth(i), shots, f'{name}-{i}'): yield wrong
+    for i in range(found): yield from move(page, boxes.nth(i), shots, f'{name}-{i}')
     shown = page.locator('.jp-OutputArea-output').last
     shown.scroll_into_view_if_needed()
     page.screenshot(path=shots / f'{name}-end.png')
@@ -134,16 +159,17 @@ def visit(page, address, path, shots, limit):
 
 @call_parse
 def main(
-    notebooks: str = 'idea,quickstart',  # names below nbs/, without the ending, comma-separated
+    notebooks: str = '',  # names below nbs/, without the ending, comma-separated
     shots: str = 'shots',  # folder for screenshots
     limit: int = 600,  # seconds that a notebook may run
 ):
     "Open notebooks in JupyterLab, run them, move their sliders"
     shots = Path(shots)
     shots.mkdir(parents=True, exist_ok=True)
+    chosen = notebooks.split(',') if notebooks else with_widgets()
     problems = []
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home, sync_playwright() as browser:
-        copies = [Path(shutil.copy(ROOT / 'nbs' / f'{name}.ipynb', folder)) for name in notebooks.split(',')]
+        copies = [Path(shutil.copy(NBS / f'{name}.ipynb', folder)) for name in chosen]
         chromium = browser.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
         with jupyter(Path(folder), Path(home)) as address:
             for path in copies:

@@ -1,7 +1,10 @@
 "Build every page up to the point where Quarto draws it, and look at what came out: python tools/pages.py"
+import ast
+import io
 import json
 import re
 import sys
+import tokenize
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -10,12 +13,12 @@ import yaml
 from execnb.nbio import read_nb
 from nbdev import showdoc
 from nbdev.config import get_config
-from nbdev.doclinks import nbglob
+from nbdev.doclinks import NbdevLookup, nbglob
 from nbdev.serve import proc_nbs
 
 import contrast
 from llms import pages, render
-from reference import Reference
+from reference import Reference, cell, modules_with
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / 'nbs'
@@ -135,13 +138,49 @@ def build(notebooks):
             return
     yield from (str(w.message) for w in caught if 'imports and other code' in str(w.message))
     yield from (f'{n} was not built' for n in notebooks if not (cache / n).exists())
-    for notebook in notebooks: yield from processed(cache / notebook)
+    said = written()
+    for notebook in notebooks: yield from processed(cache / notebook, said)
 
 
-def documented(cell):
+def documented(built):
     "What a built cell says of a name; empty for other cells"
-    if cell['cell_type'] != 'code' or 'show_doc(' not in ''.join(cell['source']): return ''
-    return ''.join(''.join(out.get('data', {}).get('text/markdown', '')) for out in cell.get('outputs', []))
+    if built['cell_type'] != 'code' or 'show_doc(' not in ''.join(built['source']): return ''
+    return ''.join(''.join(out.get('data', {}).get('text/markdown', '')) for out in built.get('outputs', []))
+
+
+def in_signature(source, node):
+    "Comments between a definition's name and its first line; those of a class's fields and of what makes it"
+    if isinstance(node, ast.ClassDef):
+        inits = [inner for inner in node.body if getattr(inner, 'name', '') == '__init__']
+        lines = {inner.lineno for inner in node.body if isinstance(inner, ast.AnnAssign)}
+        return [text for init in inits for text in in_signature(source, init)] + comments(source, lines)
+    lines = set(range(node.lineno, node.body[0].lineno))
+    decorated = ast.unparse(ast.List(node.decorator_list))
+    if re.search('takes_settings|delegates|options', decorated): lines -= {node.args.kwarg.lineno}  # shown one by one
+    return comments(source, lines)
+
+
+def comments(source, lines):
+    found = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [t.string.lstrip('# ') for t in found if t.type == tokenize.COMMENT and t.start[0] in lines]
+
+
+def written():
+    "Of every name of every module, the comments that say what goes in and out, as they stand in its source"
+    said = {}
+    for path in sorted((ROOT / 'minimax_diffusion').rglob('*.py')):
+        source = path.read_text(encoding='utf-8')
+        for node in ast.parse(source).body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)): continue
+            said[path.name, patched(node) + node.name] = in_signature(source, node)
+    return said
+
+
+def patched(node):
+    "The class to which a function is added, with a dot; nothing for others"
+    decorated = {getattr(d, 'id', '') for d in node.decorator_list}
+    if not decorated & {'patch'}: return ''
+    return node.args.args[0].annotation.id + '.'
 
 
 def line_number(text):
@@ -162,15 +201,34 @@ def in_order(cells):
     return ordered
 
 
-def processed(path):
+def at_home(path, link):
+    "A link to a name that several modules define leads to the page's own, where it has one"
+    names = NbdevLookup().entries['minimax_diffusion']['syms']
+    for module in modules_with(link[2]):
+        address = names[module][f'{module}.{link[2]}'][0]
+        if Path(address.partition('#')[0]).stem == re.sub(r'^\d+_', '', path.stem): return f'[{link[1]}]({address})'
+    return link[0]
+
+
+def relinked(path, built):
+    if built['cell_type'] != 'markdown': return built
+    link = re.compile(r'\[(`([\w.]+)(?:\(\))?`)\]\([^)]*\)')
+    return built | {'source': link.sub(lambda found: at_home(path, found), ''.join(built['source']))}
+
+
+def processed(path, said):
     "Put a built page's names in order, and find what is garbled or lost in what it says of them"
     page = json.loads(path.read_text(encoding='utf-8'))
-    page['cells'] = in_order(page['cells'])
+    page['cells'] = [relinked(path, built) for built in in_order(page['cells'])]
     path.write_text(json.dumps(page, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     for text in filter(None, map(documented, page['cells'])):
         name = re.search(r'^#+ *(.*)$', text, re.MULTILINE)[1]
         garbled = any('](' in fence for fence in FENCE.findall(text))
         if garbled: yield f'{path.name}: a raw link in the signature of {name}'
+        module = re.search(r'/(\w+\.py)#L', text)
+        plain = re.sub(r'\[(`[^`]+`)\]\([^)]*\)', r'\1', text)  # names that have become links
+        lost = [comment for comment in said.get((module and module[1], name), []) if cell(comment) not in plain]
+        yield from (f'{path.name}: {name} has lost "{comment}"' for comment in lost)
 
 
 if __name__ == '__main__':
