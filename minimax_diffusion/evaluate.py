@@ -7,6 +7,7 @@ __all__ = ['PAUSE', 'unique_names', 'Evaluation', 'Execution', 'check_request', 
            'uneven', 'enlarged', 'full_protocol', 'Job', 'evaluate', 'named_folders', 'minimax_evaluate']
 
 # %% ../nbs/35_evaluate.ipynb #af1e80ec
+import copy
 import functools
 import hashlib
 import itertools
@@ -30,7 +31,7 @@ from minimax_diffusion.stage import (
     Checkpoint, Stage, read_config, read_json, share, state_digest, verify, write_json,
 )
 from .console import at_least, check_seed, comma_list, comma_numbers, options, require, script
-from .images import ImageDataset, dataset_digest, image_folder, per_class, subset
+from .images import ImageDataset, dataset_digest, image_folder, per_class, subset, with_weights
 from .benchmarks import get_benchmark, load_dataset
 from .protocols import PROTOCOLS, Protocol, epochs_for, get_protocol, protocol_for, settled
 from minimax_diffusion.training import (
@@ -73,6 +74,7 @@ class Evaluation:
     ipc: int | tuple | None = None  # images per class, chosen at random; several: nested choices; None: all there are
     mirror: bool | None = None  # may training images be mirrored? None: as the test set says
     seed: int = 0  # of the first network, and of the choice of images
+    weighted: bool = False  # also train by the weights that come with a set, for a row of its own
 
     def __post_init__(self):
         at_least(1, repeats=self.repeats, sets=self.sets)
@@ -300,6 +302,15 @@ def _load(chosen, full, size):
     if full is not None: loaded["full", FULL, 0] = load_pixels(full, size)
     return loaded
 
+def _load_weights(chosen):
+    "{(images per class, method, number of the set): (N,) weights}, of the sets that have some."
+    found = {}
+    for method, sets in chosen.items():
+        for s, (dataset, places) in enumerate(sets):
+            if dataset.weights is None: continue
+            for n, rows in places.items(): found[n, method, s] = torch.tensor(dataset.weights[rows])
+    return found
+
 # %% ../nbs/35_evaluate.ipynb #603b4606
 def _list_jobs(loaded, networks, repeats):
     "In the order images per class, method, network, set, repeat."
@@ -317,6 +328,7 @@ class _Exam:
     "What the runs of an evaluation share: images, protocol, teacher, device."
     def __init__(self, loaded, test, protocol, config, teacher, how):
         self.loaded = loaded
+        self.weights = {}  # key of a set -> (N,) how much its images count; all the same where there is none
         self.test = load_pixels(test, protocol.image_size)
         self.num_classes = len(test.classes)
         self.protocol = protocol
@@ -356,10 +368,11 @@ def _training(exam, job, protocol):
     network = fresh_network(job.network, exam.num_classes, protocol, seed)
     pixels = exam.loaded[job.ipc, job.method, job.set]
     settings = {"mirror": exam.config["mirror"], "teacher": exam.teacher, "seed": seed}
+    weights = exam.weights.get((job.ipc, job.method, job.set))
     where = {"device": exam.device, "compile": exam.compile, "capture": exam.capture}
     given = (network, *pixels, protocol, protocol.epochs)
-    if exam.launch is not None: return SharedTraining(exam.launch, *given, **settings, **where)
-    return Training(*given, **settings, **where)
+    if exam.launch is None: return Training(*given, **settings, **where).weigh(weights)
+    return SharedTraining(exam.launch, *given, **settings, **where).weigh(weights)
 
 PAUSE = 300  # seconds between two checkpoints of a run
 
@@ -498,6 +511,29 @@ def _open_all(distilled, test):
         for source, dataset in zip(sources, opened[method]): check_whole(source, dataset)
     return opened
 
+def _weighted(source, dataset):
+    "A set with the weights that came with it."
+    return dataset if isinstance(source, ImageDataset) else with_weights(dataset, source)
+
+def _beside_weighted(distilled, opened, asked):
+    "All sets without weights; where they are asked for, those that have some a second time, with them."
+    methods, several = {}, _as_methods(distilled)
+    for name, datasets in opened.items():
+        methods[name] = [_without_weights(dataset) for dataset in datasets]
+        if not asked: continue
+        heavy = [_weighted(source, dataset) for source, dataset in zip(several[name], datasets)]
+        if all(dataset.weights is not None for dataset in heavy): methods[f"{name}, weighted"] = heavy
+    if asked and len(methods) == len(opened):
+        raise ValueError(f"weighted=True, but no set has weights: {', '.join(opened)}; sample writes weights.json "
+                         "beside images that begin in noised points or are led to modes; leave weighted out")
+    return methods
+
+def _without_weights(dataset):
+    "The same images, each as good as the other."
+    plain = copy.copy(dataset)
+    plain.weights = None
+    return plain
+
 def _largest(places):
     return max(places.values(), key=len)
 
@@ -629,11 +665,12 @@ def evaluate(
     if teacher is not None: teacher = load_teacher(teacher, test.classes)
     sizes = check_request(protocol, asked.repeats, asked.ipc, len(test.classes), teacher, asked.sets)
     if full is not None: full = open_images(full, test.classes, FULL)
-    methods = _open_all(distilled, test)
+    methods = _beside_weighted(distilled, _open_all(distilled, test), asked.weighted)
     check_unseen(methods if full is None else {**methods, FULL: [full]}, test)
     chosen = {m: _choose_sets(m, datasets, sizes, asked.sets, asked.seed) for m, datasets in methods.items()}
     config = {"protocol": name, "settings": asdict(protocol), **asdict(asked)}
     config["ipc"] = sizes if len(sizes) > 1 else sizes[0]
+    config["weighted"] = asked.weighted or None  # as it was recorded before
     config["mirror"] = test.mirror if asked.mirror is None else asked.mirror
     inputs = _digests(chosen, full, test, teacher)
     stage = Stage(out, "evaluate", {**config, "methods": list(methods)}, inputs, how.part)
@@ -642,6 +679,7 @@ def evaluate(
         loaded = _load(chosen, full, protocol.image_size)
         exam = _Exam(loaded, test, protocol, config, teacher, how)
         seen = seen_pixels(_largest_pixels(loaded), exam.test[0])
+        exam.weights = _load_weights(chosen)
     record = {**_record(test, config, protocol, methods, chosen), "device": str(exam.device)}
     record["notes"] += seen
     return _judge(stage, exam, record, how)

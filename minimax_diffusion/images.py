@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'to_rgb', 'center_crop', 'ImageError', 'read_image', 'image_to_tensor', 'FileIndex', 'ImageDataset',
-           'subset', 'known_classes', 'only_classes', 'per_class', 'to_tensors', 'dataset_digest', 'split_indices',
-           'digits', 'show_images', 'mosaic', 'png', 'live', 'safe_folder', 'safe_folders', 'split_names',
-           'check_on_error', 'check_readable', 'check_twins', 'image_folder', 'describe']
+           'with_weights', 'subset', 'known_classes', 'only_classes', 'per_class', 'to_tensors', 'dataset_digest',
+           'split_indices', 'digits', 'show_images', 'mosaic', 'png', 'live', 'safe_folder', 'safe_folders',
+           'split_names', 'check_on_error', 'check_readable', 'check_twins', 'image_folder', 'describe']
 
 # %% ../nbs/03_images.ipynb #cf66ecbd
 import base64
@@ -15,6 +15,7 @@ import hashlib
 import html
 import io
 import itertools
+import json
 import os
 import unicodedata
 import warnings
@@ -244,6 +245,7 @@ class ImageDataset(Dataset):
         skipped: list[str] | None = None,  # why each damaged file was skipped
         left_out: list[tuple] | None = None,  # (file, reason) of what is no image of a class
         note: str = "",  # how it was split, for `describe`
+        weights: Sequence | None = None,  # (N,) how much each image stands for; None: all the same
     ):
         in_place = isinstance(images, (torch.Tensor, FileIndex))
         self.images = images if in_place else FileIndex.of(images)
@@ -254,6 +256,7 @@ class ImageDataset(Dataset):
         self.skipped = list(skipped or [])
         self.left_out = list(left_out or [])
         self.note = note
+        self.weights = None if weights is None else np.asarray(weights, np.float64)
         self._check()
 
     def _check(self):
@@ -262,6 +265,7 @@ class ImageDataset(Dataset):
             raise ValueError(f"{len(self.images)} images but {len(self.targets)} targets")
         if twice := sorted({c for c in self.classes if self.classes.count(c) > 1}):
             raise ValueError(f"two classes are called {_listed(twice)}; every class needs a name of its own")
+        if self.weights is not None: _check_weights(self.weights, len(self.targets))
         last = len(self.classes) - 1
         targets = np.asarray(self.targets)
         if wrong := np.unique(targets[(targets < 0) | (targets > last)]).tolist():
@@ -292,6 +296,14 @@ class ImageDataset(Dataset):
         "Images of each class."
         return np.bincount(self.targets, minlength=len(self.classes)).tolist()
 
+
+def _check_weights(weights, count):
+    "Weights are positive numbers, one for each image."
+    if weights.shape != (count,):
+        raise ValueError(f"there are {count} images, but weights of shape {weights.shape}; one for each is needed")
+    if wrong := weights[~((weights > 0) & (weights < np.inf))].tolist():
+        raise ValueError(f"weights must be finite and above 0, got {_listed(wrong)}; leave such images out")
+
 # %% ../nbs/03_images.ipynb #472fbd24
 def _tile(dataset, i, side):
     "One image, small; grey where it cannot be read."
@@ -313,6 +325,28 @@ def _mosaic(dataset, most=10, side=32):
     sheet.save(file, "PNG")
     return file.getvalue()
 
+# %% ../nbs/03_images.ipynb #c2f5e527
+def with_weights(
+    dataset: ImageDataset,  # the images of a folder
+    folder: str | Path,  # the folder
+) -> ImageDataset:  # another, where the folder has weights
+    "A dataset with the weights that stand in `weights.json`; as it is where there is no such file."
+    file = Path(folder)/"weights.json"
+    if not file.is_file(): return dataset
+    by_class = json.loads(file.read_text(encoding="utf-8"))
+    if lost := [name for name in dataset.classes if name not in by_class]:
+        raise ValueError(f"{file} has no weights of the classes {_listed(lost)}")
+    for name, count in zip(dataset.classes, dataset.counts):
+        found = len(by_class[name])
+        if found != count:
+            raise ValueError(f"{file} has {found} weights of the class {name!r}, which has {count} images")
+    weights, targets = np.empty(len(dataset)), np.asarray(dataset.targets)
+    for c, name in enumerate(dataset.classes): weights[targets == c] = by_class[name]
+    weighted = copy.copy(dataset)
+    weighted.weights = weights
+    weighted._check()
+    return weighted
+
 # %% ../nbs/03_images.ipynb #493ae314
 def subset(
     dataset: ImageDataset,  # any dataset
@@ -323,6 +357,7 @@ def subset(
     chosen = copy.copy(dataset)
     chosen.targets = _whole_numbers(np.asarray(dataset.targets)[indices])
     chosen.images = dataset.images[indices]
+    if dataset.weights is not None: chosen.weights = dataset.weights[indices]
     return chosen
 
 # %% ../nbs/03_images.ipynb #92230a0e
@@ -396,13 +431,14 @@ def _in_pieces(items, size=10_000):
 def dataset_digest(
     dataset: ImageDataset,  # any dataset
 ) -> str:  # 64 hexadecimal digits
-    "SHA-256 of what a dataset holds: class names, targets, and pixels (or file names and sizes)."
+    "SHA-256 of what a dataset holds: class names, targets, pixels (or file names and sizes), and weights."
     hasher = hashlib.sha256(f"({dataset.classes!r}, ".encode())
     for text in _in_pieces(dataset.targets): hasher.update(text.encode())
     hasher.update(f", {dataset.image_size!r})".encode())
     if isinstance(dataset.images, torch.Tensor): hasher.update(dataset.images.numpy().tobytes())
     else:
         for text in _in_pieces(dataset.images.entries()): hasher.update(text.encode())
+    if dataset.weights is not None: hasher.update(dataset.weights.tobytes())
     return hasher.hexdigest()
 
 # %% ../nbs/03_images.ipynb #fbd415c8

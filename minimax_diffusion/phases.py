@@ -9,7 +9,7 @@ __all__ = ['phase_classes', 'finetune_phases', 'minimax_phases']
 import json
 import math
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from .console import at_least, change_settings, explain, script, takes_settings
 from .backbone import Backbone, load_backbone
 from .adapter import phase_adapters, phase_name
 from .latents import LatentCache, backbone_of, recorded_source
-from .finetune import PARTS, FineTuning, check_settings, finetune, next_sample
+from .finetune import FineTuning, check_settings, finetune, next_sample, titles_of
 
 # %% ../nbs/22_phases.ipynb #ph000009
 def phase_classes(
@@ -53,11 +53,12 @@ def _write_history(path, folder, count):
 def _draw_histories(path, folder, count):
     "Each phase's loss thinly, their mean on top."
     from matplotlib.figure import Figure
-    _, curves = _histories(folder, count)
+    keys, curves = _histories(folder, count)
     window = max(1, curves.shape[-1] // 20)
     smooth = curves.unfold(2, window, 1).mean(-1)
     figure = Figure(figsize=(9, 2.2), layout="constrained")
-    for axis, phases, title in zip(figure.subplots(1, len(PARTS)), smooth.transpose(0, 1), PARTS):
+    axes = figure.subplots(1, len(keys))
+    for axis, phases, title in zip(axes, smooth.transpose(0, 1), titles_of(keys)):
         axis.plot(phases.T, color="0.75", linewidth=0.7)
         axis.plot(phases.mean(0), color="tab:blue")
         axis.set_title(title, fontsize=9)
@@ -68,7 +69,7 @@ def _draw_histories(path, folder, count):
 def _identity(settings, phases, device):
     "What the adapters depend on besides the latents and the backbone."
     chosen = replace(settings, mixed_precision=precision(settings.mixed_precision, device))
-    return {"phases": phases, **asdict(chosen)}
+    return {"phases": phases, **chosen.identity}
 
 
 def _files(folder, count):

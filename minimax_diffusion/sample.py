@@ -10,12 +10,14 @@ __all__ = ['SCHEDULERS', 'COMPILED_FROM', 'guided_prediction', 'get_scheduler', 
 # %% ../nbs/23_sample.ipynb #b19cf84b
 import copy
 import inspect
+import json
 import math
 import shlex
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from io import BytesIO
 from itertools import groupby
@@ -35,9 +37,9 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .device import PRECISIONS, free_memory, in_batches, precision, torch_defaults
-from .stage import Stage, digest, read_config, share, write_atomic
+from .stage import Stage, digest, read_config, read_json, share, write_atomic
 from minimax_diffusion.console import (
-    Record, at_least, check_seed, comma_list, comma_text, markdown_table, require, script, takes_settings,
+    Record, at_least, check_seed, comma_list, comma_text, markdown_table, options, require, script, takes_settings,
 )
 from .images import image_to_tensor, mosaic, read_image, safe_folders, show_images
 from .shards import read_shards, shard_files, write_tar
@@ -45,7 +47,9 @@ from .labels import check_labels
 from .benchmarks import BENCHMARKS, get_benchmark
 from .backbone import SCHEDULE, Backbone, ddpm_scheduler, load_backbone, merge
 from .adapter import Adapter, load_adapter, phase_adapters, read_adapter
-from .latents import backbone_of, working_copy
+from .latents import LatentCache, backbone_of, working_copy
+from .guidance import Guidance
+from .select import Choosing, Pool, select as choose
 
 # %% ../nbs/23_sample.ipynb #9ff3cd70
 def guided_prediction(
@@ -566,6 +570,9 @@ def _origin(source, adapter):
     tuned = read_config(next(iter(phase_adapters(adapter))))["config"]
     lambda_r, lambda_d = tuned.get("lambda_r"), tuned.get("lambda_d")
     steps = f"{tuned['steps']} steps" if "steps" in tuned else "fine-tuned"
+    criterion = tuned.get("criterion") or {"criterion": "Plain"}
+    if criterion["criterion"] != "Plain":
+        return f"drawn with {source}, fine-tuned with the criterion {_words(criterion)} ({steps})"
     if not lambda_r and not lambda_d:
         return f"drawn with {source}, fine-tuned without the minimax criteria ({steps})"
     return f"drawn with {source}, fine-tuned with {_METHOD}: lambda_r {lambda_r}, lambda_d {lambda_d}, {steps}"
@@ -580,6 +587,13 @@ def _card_notes(labels, new, licensed):
     if renamed: notes.append(markdown_table(["class", "folder"], renamed))
     if licensed: notes.append("Images drawn by facebook/DiT-XL-2 fall under that model's license, CC BY-NC 4.0.")
     return "".join(f"\n{note}\n" for note in notes)
+
+
+def _words(criterion):
+    "A criterion's settings for people: its name, and its values in brackets."
+    if several := criterion.get("criteria"): return " and ".join(map(_words, several))
+    values = ", ".join(f"{name} {value}" for name, value in criterion.items() if name != "criterion")
+    return f"{criterion['criterion']} ({values})" if values else criterion["criterion"]
 
 # %% ../nbs/23_sample.ipynb #20881a75
 def _write_card(path, name, config, source, dataset, adapter, new):
@@ -636,6 +650,65 @@ def _tars(images):
     files = {"classes.txt": _classes}
     for k, some in enumerate(images.batches(_IN_A_TAR)): files[f"{k:05d}.tar"] = partial(_pack, some=some)
     return files
+
+# %% ../nbs/23_sample.ipynb #add5fccc
+def _check_choice(choosing, target, labels):
+    "`ValueError` where a target is missing, lacks a class, or is given and means nothing."
+    if choosing.needs_real and target is None:
+        raise ValueError(f"select={choosing.select} chooses towards real images: pass target=, their latents")
+    if target is not None and not choosing.needs_real:
+        raise ValueError("target= belongs to a choice by facility or groups from a pool; pass pool=2 or more, or leave "
+                         "target out")
+    if lost := [name for name, label in labels.items() if target is not None and label not in target.label_ids]:
+        raise ValueError(f"the target has no real images of {_first(lost)}; encode them, too")
+
+
+def _choice_settings(choosing):
+    "What tells a set that was chosen from a pool from another; nothing where none was."
+    return {"pool": choosing.pool, "select": choosing.select} if choosing.pool > 1 else {}
+
+
+def _encoded(paths, backbone):
+    "Latents of some images, (N, d)."
+    some = decode_batch(backbone)
+    parts = [paths[i:i + some] for i in range(0, len(paths), some)]
+    pixels = (torch.stack([image_to_tensor(read_image(path)) for path in part]) for part in parts)
+    return torch.cat([backbone.encode(part)[0].flatten(1).float().cpu() for part in pixels])
+
+
+def _real_pool(target, labels):
+    "The real images of some labels, counted from 0 in their order."
+    names = [target.classes[target.label_ids.index(label)] for label in labels.values()]
+    own = [target.only([name]).means().flatten(1).cpu() for name in names]
+    return Pool(torch.cat(own), torch.arange(len(own)).repeat_interleave(torch.tensor([len(x) for x in own])))
+
+
+def _choose(drawn, ipc, backbone, choosing, target, seed):
+    "Class -> the numbers of the images that are kept, in order of choice."
+    found = {}
+    together = choosing.select == "groups"  # else every class for itself, which takes less memory
+    for some in [list(drawn.labels)] if together else [[name] for name in drawn.labels]:
+        paths = [drawn.path((name, number)) for name in some for number in range(drawn.ipc)]
+        pool = Pool(_encoded(paths, backbone), torch.arange(len(some)).repeat_interleave(drawn.ipc))
+        goal = None if target is None else _real_pool(target, {name: drawn.labels[name] for name in some})
+        rows = choose(pool, ipc, choosing.select, goal, seed)
+        for name, numbers in zip(some, (rows % drawn.ipc).view(len(some), ipc).tolist()): found[name] = numbers
+    return found
+
+
+def _keep_chosen(stage, images, pool, backbone, choosing, target, seed):
+    "Write down which images of a pool are kept, and copy them to their places; one process of a launch does."
+    if share()[0]: return
+    drawn = _Images(pool, images.labels, images.ipc * choosing.pool, backbone.image_size)
+    try:
+        chosen = _choose(drawn, images.ipc, backbone, choosing, target, seed)
+        stage.write("chosen.json", lambda path: path.write_text(json.dumps(chosen)))
+        for name, number in images.missing(images.all()):
+            place, source = images.path((name, number)), drawn.path((name, chosen[name][number]))
+            place.parent.mkdir(exist_ok=True)
+            write_atomic(place, lambda path: shutil.copyfile(source, path))
+    except OSError:
+        if not (stage.out/"config.json").is_file(): raise  # else another part did it at this moment
 
 # %% ../nbs/23_sample.ipynb #ph000002
 def check_sampling(
@@ -709,7 +782,7 @@ def _inputs(backbone, adapter):
     return {"backbone": backbone.digest(), "adapter": None if adapter is None else digest(adapter)}
 
 # %% ../nbs/23_sample.ipynb #70f39482
-def _finish(stage, images, backbone, adapter, part):
+def _finish(stage, images, backbone, adapter, guidance, part):
     "Finish the folder when all images are there, or leave it to the other shares."
     record = {} if adapter is None else read_config(adapter)
     dataset, new = record.get("dataset", backbone.source), record.get("new_labels") or {}
@@ -718,12 +791,25 @@ def _finish(stage, images, backbone, adapter, part):
         "gallery.svg": lambda path: _write_gallery(path, images),
         "README.md": lambda path: _write_card(path, name, stage.config, source, dataset, adapter, new),
     }
-    scaffolding = ()
+    for term in [term for term in guidance if hasattr(term, "weights")][:1]:
+        files["weights.json"] = lambda path: path.write_text(json.dumps(_weights(term, images)))
+    scaffolding = ("pool",) if "pool" in stage.config else ()
     if stage.config.get("tars"):
         files |= _tars(images)
-        scaffolding = tuple(folder.name for folder in images.folders.values())
+        scaffolding += tuple(folder.name for folder in images.folders.values())
     facts = {"scaffolding": scaffolding, "dataset": dataset, "classes": list(images.labels), "new_labels": new}
     stage.settle(lambda: images.missing(images.all()), part, backbone.device, files=files, **facts)
+
+
+def _weights(term, images):
+    "Class name -> how much each of its images stands for, by the points that they were led to."
+    file = images.folder/"chosen.json"
+    numbers = read_json(file) if file.is_file() else dict.fromkeys(images.labels, range(images.ipc))
+    found = {}
+    for name, label in images.labels.items():
+        own = torch.tensor(list(numbers[name]))
+        found[name] = term.weights(torch.full_like(own, label), own).tolist()
+    return found
 
 # %% ../nbs/23_sample.ipynb #1134df9c
 class DistilledSet(type(Path())):
@@ -773,6 +859,19 @@ def _tells_how_far(images):
         done = len(every) - len(images.missing(every))
         raise type(stop)(f"stopped with {done} of {len(every)} images; the same call goes on from there") from None
 
+# %% ../nbs/23_sample.ipynb #efeba9e5
+def _draw_all(images, drawing, adapter, adapters, out, part, progress):
+    "Draw what is missing of this process's share."
+    index, shares = share(part, drawing.backbone.device)
+    mine = _plan(images, adapters, drawing.batch_size, drawing.guidance)[index::shares]
+    todo = [(folder, batch) for folder, batch in mine if images.missing(batch)]
+    total = sum(len(images.missing(batch)) for _, batch in todo)
+    if progress: _announce(drawing, images, total, adapter, out)
+    with _tells_how_far(images), tqdm(total=total, desc="sample", unit="image", disable=not progress) as bar:
+        for folder, planned in groupby(todo, key=itemgetter(0)):
+            drawing.use(folder)
+            drawing.run([batch for _, batch in planned], images, bar)
+
 # %% ../nbs/23_sample.ipynb #dc101419
 @takes_settings(Sampling)
 @torch_defaults()
@@ -789,6 +888,9 @@ def sample(
     mixed_precision: str | None = None,  # no, bf16 or fp16; None: the fastest that the device computes well
     compile: bool | None = None,  # compile the transformer; None: on a GPU, where that pays
     guidance=(),  # terms with settings, see the page on guidance; () is the paper's
+    pool: int = 1,  # draw so many times as many images as are kept
+    select: str = "facility",  # the rule that chooses from the pool, see Choosing
+    target: LatentCache | None = None,  # latents of real images that the choice is to stand for; None: the pool
     tars: bool = False,  # WebDataset tars of 10,000 images instead of class folders
     part: str | None = None,  # 2/4: draw the second of four shares; None: all, divided among the processes of a launch
     progress: bool = True,  # show a progress bar
@@ -797,37 +899,41 @@ def sample(
     "Draw the distilled set as an image folder, or as tars."
     settings = replace(settings or Sampling(), **kwargs)
     _check_request(ipc, batch_size, seed, part)
+    choosing = Choosing(pool, select, "pool" if target is None and select != "groups" else "real")
     check_sampling(settings, backbone)
     mixed_precision = precision(mixed_precision, backbone.device)
-    index, shares = share(part, backbone.device)
     adapters = _adapters(backbone, adapter, settings.weights)
     labels = _wanted_labels(backbone, adapter, classes)
-    config = _identity(settings, ipc, labels, seed, mixed_precision) | _guidance_settings(guidance)
+    _check_choice(choosing, target, labels)
+    config = _identity(settings, ipc, labels, seed, mixed_precision)
+    config |= _guidance_settings(guidance) | _choice_settings(choosing)
     if tars:
         _check_tars(labels)
         config["tars"] = True
-    stage = Stage(out, "sample", config, _inputs(backbone, adapter), part)
+    inputs = _inputs(backbone, adapter) | ({} if target is None else {"target": target.digest()})
+    stage = Stage(out, "sample", config, inputs, part)
     if stage.complete: return DistilledSet(stage.out)
 
     images = _Images(stage.folder, labels, ipc, backbone.image_size)
-    total = _at_a_time(guidance, labels, ipc)
-    batch_size = batch_size or set_batch(total, denoise_batch(backbone, PRECISIONS[mixed_precision]))
-    mine = _plan(images, adapters, batch_size, guidance)[index::shares]
-    todo = [(folder, batch) for folder, batch in mine if images.missing(batch)]
-    if compile is None: compile = not guidance and compiling_pays(ipc * len(labels) // shares, backbone.device)
-    drawing = _Drawing(backbone, settings, seed, batch_size, mixed_precision, compile, guidance)
-    total = sum(len(images.missing(batch)) for _, batch in todo)
-    if progress: _announce(drawing, images, total, adapter, out)
-    with _tells_how_far(images), tqdm(total=total, desc="sample", unit="image", disable=not progress) as bar:
-        for folder, planned in groupby(todo, key=itemgetter(0)):
-            drawing.use(folder)
-            drawing.run([batch for _, batch in planned], images, bar)
-    _finish(stage, images, backbone, adapter, part)
+    if choosing.pool > 1:
+        how = dict(seed=seed, batch_size=batch_size, mixed_precision=mixed_precision, compile=compile)
+        how |= dict(guidance=guidance, part=part, progress=progress)
+        pool = sample(backbone, adapter, stage.folder/"pool", ipc * choosing.pool, labels, settings, **how)
+        if not pool.exists() and not stage.out.exists(): return DistilledSet(stage.out)
+        _keep_chosen(stage, images, pool, backbone, choosing, target, seed)
+    else:
+        total = _at_a_time(guidance, labels, ipc)
+        batch_size = batch_size or set_batch(total, denoise_batch(backbone, PRECISIONS[mixed_precision]))
+        if compile is None:
+            compile = not guidance and compiling_pays(ipc * len(labels) // share(part)[1], backbone.device)
+        drawing = _Drawing(backbone, settings, seed, batch_size, mixed_precision, compile, guidance)
+        _draw_all(images, drawing, adapter, adapters, out, part, progress)
+    _finish(stage, images, backbone, adapter, guidance, part)
     return DistilledSet(stage.out)
 
 # %% ../nbs/23_sample.ipynb #1cec7cc1
 @script
-@takes_settings(Sampling)
+@options(Sampling, Guidance, Choosing, command=True)
 def minimax_sample(
     adapter: str = "runs/adapter",  # folder written by minimax_finetune, or none for the plain backbone
     backbone: str = None,  # digits, a pipeline folder or a Hub id; default: what the adapter was made for
@@ -838,22 +944,25 @@ def minimax_sample(
     batch_size: int = None,  # images at a time; default: what pays and fits
     mixed_precision: str = None,  # no, bf16 or fp16; default: the fastest that the device computes well
     compile: bool | None = None,  # compile the transformer; default: on a GPU, where that pays
+    latents: str = None,  # of the real images that terms lead to, or a choice stands for: a folder of minimax_encode
     tars: bool = False,  # WebDataset tars of 10,000 images instead of class folders
     part: str = None,  # 2/4: draw the second of four shares
     device: str = None,  # cuda or cpu; default: CUDA where there is one
     progress: bool = True,  # show progress bars
-    **kwargs,  # fields of Sampling
+    **settings,  # fields of Sampling, Guidance and Choosing
 ):
     "Draw the distilled dataset as an image folder."
-    settings = Sampling(**kwargs)
+    settings, led, choosing = (_record(kind, settings) for kind in (Sampling, Guidance, Choosing))
     _check_request(ipc, batch_size, seed, part)
     adapter = None if adapter == "none" else adapter
     if adapter is not None: Adapter(next(iter(phase_adapters(adapter))))  # says what is wrong before a model is loaded
     if backbone is None and adapter is not None: backbone = backbone_of(adapter)
+    model = load_backbone(backbone or "digits", device)
+    terms, target = _from_real(model, adapter, latents, led, choosing, ipc, comma_list(classes), seed)
     folder = sample(
-        load_backbone(backbone or "digits", device), adapter, out, ipc, comma_list(classes), settings, seed=seed,
-        batch_size=batch_size, mixed_precision=mixed_precision, compile=compile, tars=tars, part=part,
-        progress=progress,
+        model, adapter, out, ipc, comma_list(classes), settings, seed=seed, batch_size=batch_size,
+        mixed_precision=mixed_precision, compile=compile, guidance=terms, pool=choosing.pool, select=choosing.select,
+        target=target, tars=tars, part=part, progress=progress,
     )
     if not folder.exists(): return print(f"Part {part} is drawn; {folder} will be there when the other parts are")
     print(f"The images are in {folder}: look at {folder/'gallery.svg'}; {_next_step(folder)}")
@@ -870,3 +979,23 @@ def _next_step(folder):
     if every and classes != list(every): command += ["--classes", comma_text(classes)]
     if name == "digits" or name.startswith("hub:"): return f"next: {shlex.join(command)}"
     return f"next, with the folder of your images in place of IMAGES: {shlex.join([*command, '--root', 'IMAGES'])}"
+
+
+def _record(kind, settings):
+    "A record of those settings that it has fields for; None stands for its default."
+    return kind(**{f.name: settings[f.name] for f in fields(kind) if settings.get(f.name) is not None})
+
+
+def _from_real(backbone, adapter, folder, led, choosing, ipc, classes, seed):
+    "The terms, and the target of a choice, from the latents of the classes that are drawn."
+    cache = None
+    if folder is not None:
+        labels = _wanted_labels(backbone, adapter, classes).values()
+        cache = LatentCache(folder)
+        cache.check_backbone(backbone)
+        cache = cache.only([name for name, label in zip(cache.classes, cache.label_ids) if label in labels])
+    terms = led.terms(cache, ipc, seed)
+    if choosing.needs_real and cache is None:
+        raise ValueError(f"select={choosing.select} chooses towards real images: pass latents=, the folder of theirs, "
+                         "or target=pool")
+    return terms, cache if choosing.needs_real else None

@@ -113,22 +113,30 @@ def hard_loss(
     targets: Tensor,  # (N,) class of each image
     partner: Tensor,  # (N,) class of what was pasted in
     shares: tuple | Tensor,  # of the image that stayed its own, and of what was pasted in
+    weights: tuple | None = None,  # (N,) of the images, and of what was pasted in, each of sum 1; None: all the same
 ) -> Tensor:  # ()
     "Cross entropy for both classes, by their share of the area."
-    own = F.cross_entropy(scores, targets)
-    pasted = F.cross_entropy(scores, partner)
+    own = _mean_loss(scores, targets, None if weights is None else weights[0])
+    pasted = _mean_loss(scores, partner, None if weights is None else weights[1])
     return shares[0] * own + shares[1] * pasted
+
+def _mean_loss(scores, targets, weights):
+    "Cross entropy in the mean over images, or by their weights."
+    if weights is None: return F.cross_entropy(scores, targets)
+    return (weights * F.cross_entropy(scores, targets, reduction="none")).sum()
 
 # %% ../nbs/33_training.ipynb #1a8faeee
 def soft_loss(
     scores: Tensor,  # (N, C) of the student
     teacher: Tensor,  # (N, C) scores of the teacher for the same images
     temperature: float,  # divides both
+    weights: Tensor | None = None,  # (N,) of the images, of sum 1; None: all the same
 ) -> Tensor:  # ()
     "Kullback-Leibler divergence from the teacher's softened probabilities, mean over images."
     wanted = (teacher.float() / temperature).log_softmax(1)
     found = (scores.float() / temperature).log_softmax(1)
-    return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
+    if weights is None: return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
+    return (weights * F.kl_div(found, wanted, reduction="none", log_target=True).sum(1)).sum()
 
 # %% ../nbs/33_training.ipynb #29725245
 def _parameter_groups(network, weight_decay):
@@ -251,18 +259,23 @@ def mixed_loss(
     targets: Tensor,  # (N,) their classes
     teacher: nn.Module | None,  # for soft labels
     mix: Mix,  # rectangle and partners, on the device
+    weights: Tensor | None = None,  # (N,) how much each image counts; None: all the same
 ) -> Tensor:  # ()
     "Mix the images, then compare with hard or soft labels."
-    return _compare(student, cutmix(x, mix), targets, targets[mix.partner], mix.shares, teacher)
+    if weights is not None:
+        weights = weights / weights.sum()
+        weights = weights, weights[mix.partner]
+    return _compare(student, cutmix(x, mix), targets, targets[mix.partner], mix.shares, teacher, weights)
 
 
-def _compare(student, x, own, pasted, shares, teacher):
-    "The protocol's loss of mixed images, given the classes of what they show and their shares."
-    if not student.protocol.temperature: return hard_loss(_scores(student.forward, x), own, pasted, shares)
+def _compare(student, x, own, pasted, shares, teacher, weights=None):
+    "The protocol's loss of mixed images, given the classes of what they show, their shares and weights."
+    if not student.protocol.temperature: return hard_loss(_scores(student.forward, x), own, pasted, shares, weights)
     with torch.no_grad():
         _scores(student.network, x)  # a first update of the running statistics of batch norm, as in RDED's code
         wanted = _scores(teacher, x)
-    return soft_loss(_scores(student.forward, x), wanted, student.protocol.temperature)
+    if weights is not None: weights = shares[0] * weights[0] + shares[1] * weights[1]
+    return soft_loss(_scores(student.forward, x), wanted, student.protocol.temperature, weights)
 
 # %% ../nbs/33_training.ipynb #59db718d
 class Training(Student):
@@ -284,12 +297,21 @@ class Training(Student):
         super().__init__(network, protocol, epochs, device, compile, capture)
         self.images = images.to(self.device)
         self.targets = targets.to(self.device)
+        self.weights = None  # how much each image counts; all the same
         self.mirror = mirror
         self.teacher = teacher and teacher.to(self.device, memory_format=_layout(self.device)).eval()
         self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
         self.curve = []  # one record per test: epoch, loss, lr, accuracy
         self.sound = torch.zeros((), dtype=torch.int64, device=self.device)  # steps whose loss was a number
+
+    def weigh(
+        self,
+        weights: Tensor | None,  # (N,) above 0, in any unit; None: all the same
+    ) -> "Training":  # itself
+        "Let images count by weights."
+        self.weights = None if weights is None else weights.to(self.device, torch.float32)
+        return self
 
     def step(
         self,
@@ -310,7 +332,8 @@ class Training(Student):
     ) -> Tensor:  # (), loss, detached
         "The step, with all that is random in it given: a function of tensors on the device."
         x = augment(self.images[index], views, self.protocol)
-        loss = mixed_loss(self, x, self.targets[index], self.teacher, mix)
+        weights = None if self.weights is None else self.weights[index]
+        loss = mixed_loss(self, x, self.targets[index], self.teacher, mix, weights)
         self.learn(loss, rate)
         self.sound += loss.detach().isfinite()
         return loss.detach()
@@ -633,9 +656,12 @@ class SharedTraining(Training):
         partner = send(mix.partner, self.device)[mine]
         x = self._mixed(index, views, mine, partner, mix.box.tolist())
         targets = self.targets[index]
-        loss = _compare(self, x, targets[mine], targets[partner], mix.shares, self.teacher)
-        split = len(mine) < len(index)
-        part = self.accelerator.num_processes * len(mine) / len(index) if split else 1.0
+        weights = self._weights(index)
+        pair = None if weights is None else (weights[mine], weights[partner])
+        loss = _compare(self, x, targets[mine], targets[partner], mix.shares, self.teacher, pair)
+        part = 1.0
+        if len(mine) < len(index):  # the batch is shared
+            part = self.accelerator.num_processes * (len(mine) / len(index) if weights is None else 1.0)
         self.learn(part * loss)  # gradients are averaged over the processes
         whole = self.accelerator.reduce(part * loss.detach(), "mean")
         self.sound += whole.isfinite()
@@ -652,6 +678,12 @@ class SharedTraining(Training):
         right = round(super().accuracy(images[mine], targets[mine]) * len(mine) / 100)
         found = self.accelerator.reduce(torch.tensor(float(right), device=self.device), "sum")
         return 100 * found.item() / len(targets)
+
+    def _weights(self, index):
+        "Weights of a whole batch, of sum 1; None where there are none."
+        if self.weights is None: return None
+        weights = self.weights[index]
+        return weights / weights.sum()
 
     def _mixed(self, index, views, mine, partner, box):
         "Images of the given rows, their partners' rectangles pasted in."
