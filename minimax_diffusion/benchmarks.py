@@ -154,6 +154,9 @@ def _of_archive(name, how_to_get):
     return dict(how_to_get=how_to_get, archive=archive, places=(archive.folder,))
 
 # %% ../nbs/05_benchmarks.ipynb #ce0de196
+_OWN = {"finetune": {"ema_decay": "auto"}}  # of sets for which nobody has published a fine-tuning
+
+
 def _imagenet(name, **settings):
     how_to_get = ("pass root=, a folder holding train/<wnid>/*.JPEG and val/<wnid>/*.JPEG "
                   "(all of ImageNet-1K will do: only this benchmark's classes are read)")
@@ -166,7 +169,7 @@ def _cifar(name, imbalance_factor=1.0):
     how_to_get = (f"pass root=, a folder into which torchvision.datasets.{name.upper()}(root, download=True), or "
                   "download=True here, has put it, or one holding train/<class>/<image> and test/<class>/<image>")
     return Benchmark(
-        32, "", class_list(name), settings={"evaluate": {"protocol": "cifar-lt"}}, reader=name.upper(),
+        32, "", class_list(name), settings={**_OWN, "evaluate": {"protocol": "cifar-lt"}}, reader=name.upper(),
         imbalance_factor=imbalance_factor, how_to_get=how_to_get)
 
 
@@ -174,7 +177,7 @@ def _aerial(name, folder, rule=None):
     how_to_get = (f"pass root=, {folder}, which holds <class>/<image>; "
                   "a folder holding train/<class> and test/<class> keeps its own split")
     return Benchmark(
-        256, _DIT, class_list(name), settings={"evaluate": {"protocol": "aerial"}}, rule=rule,
+        256, _DIT, class_list(name), settings={**_OWN, "evaluate": {"protocol": "aerial"}}, rule=rule,
         **_of_archive(name, how_to_get))
 
 # %% ../nbs/05_benchmarks.ipynb #3fcc66e3
@@ -191,7 +194,7 @@ def _eurosat():
     how_to_get = "pass root=, the folder 2750 of EuroSAT.zip, or where torchvision.datasets.EuroSAT has put it"
     found = _of_archive("eurosat", how_to_get)
     found["places"] = ("eurosat/2750", "2750")  # torchvision's, and the archive's
-    return Benchmark(64, "", class_list("eurosat"), **found)
+    return Benchmark(64, "", class_list("eurosat"), settings=_OWN, **found)
 
 # %% ../nbs/05_benchmarks.ipynb #6f0fe266
 BENCHMARKS = {
