@@ -128,11 +128,12 @@ def markdown_table(
     head: list,  # a title for each column
     rows: list,  # of lists: text, numbers, or None for what is unknown
     digits: int = 3,  # significant digits of a number with a fraction
+    left: int = 1,  # so many columns stand to the left, the others to the right
 ) -> str:  # lines of Markdown
-    "A table in Markdown, its first column to the left and the others to the right."
+    "A table in Markdown."
     for row in rows:
         if len(row) != len(head): raise ValueError(f"a row has {len(row)} cells, the head has {len(head)}: {row}")
-    sides = [":--"] + ["--:"] * (len(head) - 1)
+    sides = [":--" if i < left else "--:" for i in range(len(head))]
     lines = [head, sides, *rows]
     return "\n".join(_line(line, digits) for line in lines)
 
@@ -160,10 +161,10 @@ class Record:
         words = docments(type(self))
         default = {field.name: field.default for field in fields(self)}
         shown = [name for name in default if len(default) <= MOST_ROWS or getattr(self, name) != default[name]]
-        lines = ["| setting | value | what it is |", "|:--|:--|:--|"]
-        lines += [f"| {name} | `{getattr(self, name)!r}` | {words.get(name) or ''} |" for name in shown]
-        if len(shown) < len(default): lines.append(f"\n{len(default) - len(shown)} others as by default")
-        return f"`{type(self).__name__}`\n\n" + "\n".join(lines)
+        rows = [[name, f"`{getattr(self, name)!r}`", words.get(name) or ""] for name in shown]
+        table = markdown_table(["setting", "value", "what it is"], rows, left=3)
+        rest = f"\n\n{len(default) - len(shown)} others as by default" if len(shown) < len(default) else ""
+        return f"`{type(self).__name__}`\n\n{table}{rest}"
 
 
 MOST_ROWS = 20  # of a table that fits on a screen

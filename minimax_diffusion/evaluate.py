@@ -193,13 +193,12 @@ def seen_pixels(
     "How many images of a set are test images, too; an error where all are."
     tested, notes = _marks(test), []
     for name, several in sets.items():
-        for pixels in several:
-            marks = _marks(pixels)
-            same = len(set(marks) & set(tested))
-            if same in (len(set(marks)), len(set(tested))): raise _seen(name, same, len(test))
-            if same:
-                notes.append(f"{name}: {same} of its {len(marks)} images are also test images, pixel for pixel, "
-                             "which flatters it.")
+        for marks in map(_marks, several):
+            both = set(marks) & set(tested)
+            if both in (set(marks), set(tested)): raise _seen(name, sum(mark in both for mark in tested), len(test))
+            same = sum(mark in both for mark in marks)
+            what = f"{same} of its {len(marks)} images are also test images, pixel for pixel"
+            if same: notes.append(f"{name}: {what}, which flatters it.")
     return list(dict.fromkeys(notes))
 
 # %% ../nbs/35_evaluate.ipynb #03225dc5

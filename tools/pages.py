@@ -23,6 +23,9 @@ from reference import Reference, cell, modules_with
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / 'nbs'
 LARGEST = 400  # KB of a notebook
+FOLDED = 40  # lines of code; more are folded on the site
+WORDS = {'digits'}  # a dataset, a backbone, a protocol and a recipe, and the function that loads the first
+NAMED = re.compile(r'\[(`([\w.]+)(?:\(\))?`)\]\([^)]*\)')
 LINK = re.compile(r'(?:\]\(|(?:src|href)=")(?![a-z]+:|//)([^)\s"?]+)')
 BADGE = re.compile(r'<a href="https://colab\.research\.google\.com/[^"]+"><img [^>]*alt="Open in Colab"')
 FLAGGED = re.compile(r'^#\|\s*(?:slow|cuda)\b', re.MULTILINE)
@@ -202,7 +205,8 @@ def in_order(cells):
 
 
 def at_home(path, link):
-    "A link to a name that several modules define leads to the page's own, where it has one"
+    "A link to a name that several modules define leads to the page's own, where it has one; a common word stays one"
+    if link[2] in WORDS and not link[1].endswith('()`'): return link[1]
     names = NbdevLookup().entries['minimax_diffusion']['syms']
     for module in modules_with(link[2]):
         address = names[module][f'{module}.{link[2]}'][0]
@@ -210,16 +214,19 @@ def at_home(path, link):
     return link[0]
 
 
-def relinked(path, built):
-    if built['cell_type'] != 'markdown': return built
-    link = re.compile(r'\[(`([\w.]+)(?:\(\))?`)\]\([^)]*\)')
-    return built | {'source': link.sub(lambda found: at_home(path, found), ''.join(built['source']))}
+def reader_form(path, built):
+    "A built cell as a reader wants it: links to the right place, long code folded"
+    source = ''.join(built['source'])
+    if built['cell_type'] == 'markdown':
+        return built | {'source': NAMED.sub(lambda found: at_home(path, found), source)}
+    if built['cell_type'] != 'code' or documented(built) or source.count('\n') < FOLDED: return built
+    return built | {'source': '#| code-fold: true\n#| code-summary: "Show the code"\n' + source}
 
 
 def processed(path, said):
     "Put a built page's names in order, and find what is garbled or lost in what it says of them"
     page = json.loads(path.read_text(encoding='utf-8'))
-    page['cells'] = [relinked(path, built) for built in in_order(page['cells'])]
+    page['cells'] = [reader_form(path, built) for built in in_order(page['cells'])]
     path.write_text(json.dumps(page, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     for text in filter(None, map(documented, page['cells'])):
         name = re.search(r'^#+ *(.*)$', text, re.MULTILINE)[1]
