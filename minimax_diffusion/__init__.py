@@ -17,7 +17,7 @@ _ROOMS = {
     "finetune": "finetune",
     "FineTuning": "finetune",
     "sample": "sample",
-    "Sampling": "sample",
+    "Sampling": "sampler",
     "evaluate": "evaluate",
 }
 __all__ = [*_ROOMS, "__version__"]

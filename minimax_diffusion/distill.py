@@ -48,7 +48,8 @@ from .adapter import apply_difffit, phase_adapters, save_pipeline
 from .latents import encode_latents
 from .finetune import PARTS, FineTuning, MinimaxTrainer, check_settings, ema_decay_for, finetune
 from .phases import finetune_phases, phase_classes
-from .sample import Sampling, check_sampling, sample
+from .sampler import Sampling
+from .sample import check_sampling, sample
 from .guidance import PUBLISHED as STRENGTHS, Guidance
 from .select import BY_FEATURES, Choosing
 from .networks import get_network

@@ -69,8 +69,8 @@ def _check_criterion(criterion):
 @dataclass(frozen=True)
 class FineTuning(Record):
     "Settings of a fine-tuning; the defaults are the paper's."
-    lambda_r: float = 0.002  # weight of representativeness
-    lambda_d: float = 0.008  # weight of diversity
+    lambda_r: float = Minimax.lambda_r  # weight of representativeness
+    lambda_d: float = Minimax.lambda_d  # weight of diversity
     memory_size: int = 64  # latents remembered, for each class and memory
     criterion: str | Criterion | tuple | None = "minimax"  # minimax, none, sparse, or several with commas
     lambda_s: float = 0.01  # weight of the criterion sparse

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from .console import markdown_table
-from .report import method_color
+from .images import method_color
 
 # %% ../nbs/38_metrics.ipynb #ae8cd1d2
 def _features(

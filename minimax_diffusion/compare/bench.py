@@ -54,7 +54,7 @@ from ..backbone import Backbone, ddpm_scheduler, load_backbone, new_transformer
 from ..adapter import apply_difffit
 from ..latents import LatentCache
 from ..memory import MemoryBank, minimax_criteria, remember
-from ..sample import decode_batch, prepare, sample_latents
+from ..sampler import decode_batch, prepare, sample_latents
 from ..networks import get_network
 from ..protocols import get_protocol
 from ..training import Training

@@ -36,7 +36,7 @@ from ..diffusion import training_loss
 from ..backbone import Backbone, ddpm_scheduler, from_checkpoint, new_transformer
 from ..adapter import apply_difffit, trained_parameters
 from ..finetune import Batch, MinimaxTrainer
-from ..sample import sample_latents
+from ..sampler import sample_latents
 
 # %% ../../nbs/compare/50_reference.ipynb #87177f84
 _MODULES = ("models", "diffusion", "diffusion.gaussian_diffusion", "train_dit", "sample")
