@@ -21,6 +21,7 @@ PASSED_OVER = [
     (r'\d+\.\d+\.\d+[\w.+]*', 'VERSION'),
     (r'\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}\b', 'HASH'),
     (rf'[-+]?\d[\d.,]*(?: (?:to|±|and) \d[\d.,]*)? ?{UNIT}(?![\w/])', 'MEASURED'),
+    (r'\bjobs? \d+(?:, \d+)*', 'JOBS'),  # a queue's numbers
     (r'[ \t]+', ' '),
     (r'-{3,}|─+|═+', '---'),  # rules as wide as their table
 ]
