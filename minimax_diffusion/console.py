@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import typing
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -452,6 +453,17 @@ def _say_nothing(unraisable):
     "At the end: processes that read images were told to end as well, which their pool would call an error."
 
 
+@contextmanager
+def _warnings_in_a_line(func):
+    "Show warnings without the line of code that gave them, in the words of the command line."
+    def _show(message, *where, **options):
+        text = _as_options(" ".join(str(message).split()), signature(func).parameters)
+        print(f"{func.__name__}: warning: {text}", file=sys.stderr)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show
+        yield
+
+
 def _run_command(func, args, kwargs):
     "Run a command to its end; errors and interruptions become one line and an exit status."
     def _end(text, status):
@@ -460,7 +472,7 @@ def _run_command(func, args, kwargs):
         _leave_launch(wait=False)
         sys.exit(status)
     try:
-        with _sigterm_raises():
+        with _sigterm_raises(), _warnings_in_a_line(func):
             result = func(*args, **kwargs)
             _leave_launch(wait=True)
     except KeyboardInterrupt as error:
