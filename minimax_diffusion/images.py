@@ -46,11 +46,12 @@ _TELLS_TURN = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "Raw
 
 
 def _eight_bits(image):
-    "Integers of more than eight bits, or floats, as eight bits of grey."
+    "Integers of more than eight bits, or floats, as eight bits of grey; `ValueError` where black is not at 0."
     pixels = np.asarray(image).astype(np.float64)
     pixels = np.nan_to_num(pixels, nan=0, posinf=0, neginf=0)
-    brightest = pixels.max(initial=0)
+    darkest, brightest = pixels.min(initial=0), pixels.max(initial=0)
     white = next((w for w in _WHITE[image.mode[0]] if brightest <= w), brightest)
+    if darkest < -white / 100: raise ValueError(f"its numbers go from {darkest:g} to {brightest:g}, and black is 0")
     pixels = (pixels.clip(0) * 255 / white).round()
     return Image.fromarray(pixels.astype(np.uint8))
 
@@ -675,8 +676,16 @@ def _wrapped(root):
     return folder if folder != Path(root) and len(inside) > 1 else None
 
 # %% ../nbs/03_images.ipynb #bc874cf1
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+
+
 def _check_layout(root, folders):
     "An error where folders are something else than classes."
+    tables = [path.name for path in sorted(Path(root).iterdir()) if path.suffix.lower() in _TABLES]
+    if len(folders) == 1 and tables:
+        lone, = folders
+        raise ValueError(f"{root} looks like images in one folder, {lone}, with their classes in {tables[0]}; move the "
+                         f"images of each class into a folder of their own, or, if {lone} is a class, pass classes=")
     if _only_splits(folders):
         raise ValueError(f"{root} looks like a set with splits ({_listed(folders)}), not like classes; pass one of "
                          "the folders, or name them train, and val or test, for load_dataset('folder', root, split)")
