@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MOST_ROWS', 'COMMANDS', 'comma_list', 'comma_text', 'comma_numbers', 'comma_pairs', 'require', 'at_least',
            'check_seed', 'markdown_table', 'Record', 'takes_settings', 'explain', 'change_settings', 'options',
-           'command_parser', 'Command', 'command', 'Terminated', 'hold_signals', 'script', 'minimax_verify']
+           'record_fields', 'command_parser', 'Command', 'command', 'Terminated', 'hold_signals', 'script',
+           'minimax_verify']
 
 # %% ../nbs/02_console.ipynb #61b04c48
 import argparse
@@ -273,6 +274,15 @@ def options(
         if not command: function.__doc__ = "\n".join([function.__doc__, "", "Parameters", "----------", *lines])
         return function
     return decorate
+
+
+def record_fields(
+    record,  # a dataclass
+    settings: dict,  # of several records
+) -> dict:  # None, which stands for a default, left out
+    "Those of the settings that a record has a field for."
+    names = {f.name for f in fields(record)}
+    return {name: value for name, value in settings.items() if name in names and value is not None}
 
 # %% ../nbs/02_console.ipynb #co000014
 def _as_options(text, names):

@@ -35,7 +35,8 @@ from minimax_diffusion.stage import (
     Stage, config_difference, map_in_shares, read_config, read_json, share, sweep, write_atomic, write_json,
 )
 from minimax_diffusion.console import (
-    Record, at_least, check_seed, comma_list, comma_numbers, comma_pairs, markdown_table, options, require, script,
+    Record, at_least, check_seed, comma_list, comma_numbers, comma_pairs, markdown_table, options,
+    record_fields, require, script,
 )
 from minimax_diffusion.images import (
     ImageDataset, ImageError, check_on_error, check_readable, check_twins, dataset_digest, describe, image_folder,
@@ -116,12 +117,6 @@ class Distillation(Record):
 JUDGING = {"evaluation_epochs": "epochs", "evaluation_size": "image_size", "networks": "networks"}  # keyword -> field
 
 
-def _fields(record, settings):
-    "Those of the settings that a record has a field for."
-    names = {f.name for f in fields(record)}
-    return {name: value for name, value in settings.items() if name in names and value is not None}
-
-
 def _refuse_unknown(settings):
     "`TypeError` for a keyword that no stage has a field for."
     known = {f.name for record in (Distillation, FineTuning, Sampling, Guidance) for f in fields(record)} | {*JUDGING}
@@ -164,13 +159,13 @@ def request(
         if isinstance(settings.get(name), str): settings[name] = tuple(comma_list(settings[name]))
     benchmark = get_benchmark(dataset)
     known = benchmark.settings
-    own = {"backbone": benchmark.backbone, **known.get("run", {}), **_fields(Distillation, settings)}
+    own = {"backbone": benchmark.backbone, **known.get("run", {}), **record_fields(Distillation, settings)}
     common = {"seed": own.get("seed", 0)}
     common["mixed_precision"] = precision(own.get("mixed_precision"), resolve_device(device))
     tuning = known.get("finetune", OWN_IMAGES if dataset == "folder" or dataset.startswith("hub:") else {})
-    own["finetuning"] = FineTuning(**{**tuning, **_fields(FineTuning, settings), **common})
-    own["sampling"] = Sampling(**{**known.get("sample", {}), **_fields(Sampling, settings)})
-    own["guidance"] = Guidance(**_fields(Guidance, settings))
+    own["finetuning"] = FineTuning(**{**tuning, **record_fields(FineTuning, settings), **common})
+    own["sampling"] = Sampling(**{**known.get("sample", {}), **record_fields(Sampling, settings)})
+    own["guidance"] = Guidance(**record_fields(Guidance, settings))
     own.setdefault("matching", MatchingSettings(**known.get("matching", {})))
     own["protocol"] = _judging(benchmark, protocol, settings)
     own["ipc"] = _sizes(own.get("ipc", 10))
@@ -1484,7 +1479,7 @@ def minimax_distill(
     **settings,
 ):
     "Distill a dataset, and report how well networks learn from it beside other ways to choose as many images."
-    queue = Queue(**_fields(Queue, settings))
+    queue = Queue(**record_fields(Queue, settings))
     settings = {name: value for name, value in settings.items() if not hasattr(queue, name)}
     typed = dict(ipc=ipc, methods=methods, classes=classes, label_ids=label_ids, networks=networks)
     readers = dict(ipc=comma_numbers, label_ids=comma_pairs)

@@ -30,7 +30,9 @@ from .device import CapturedStep, resolve_device, torch_defaults, tracked
 from minimax_diffusion.stage import (
     Checkpoint, Stage, read_config, read_json, share, state_digest, verify, write_json,
 )
-from .console import at_least, check_seed, comma_list, comma_numbers, options, require, script
+from minimax_diffusion.console import (
+    at_least, check_seed, comma_list, comma_numbers, options, record_fields, require, script,
+)
 from .images import ImageDataset, dataset_digest, image_folder, per_class, subset, with_weights
 from .benchmarks import get_benchmark, load_dataset
 from .protocols import PROTOCOLS, Protocol, epochs_for, get_protocol, protocol_for, settled
@@ -119,8 +121,9 @@ class Execution:
 
 def _take(record, settings):
     "A record made of those settings that it has fields for, which are taken away; None stands for a default."
-    given = {f.name: settings.pop(f.name, None) for f in fields(record)}
-    return record(**{name: value for name, value in given.items() if value is not None})
+    given = record_fields(record, settings)
+    for field in fields(record): settings.pop(field.name, None)
+    return record(**given)
 
 # %% ../nbs/35_evaluate.ipynb #cbc7918b
 def check_request(
@@ -192,10 +195,11 @@ def seen_pixels(
 ) -> list:  # a sentence for each set that holds some of the test images
     "How many images of a set are test images, too; an error where all are."
     tested, notes = _marks(test), []
+    known = set(tested)
     for name, several in sets.items():
         for marks in map(_marks, several):
-            both = set(marks) & set(tested)
-            if both in (set(marks), set(tested)): raise _seen(name, sum(mark in both for mark in tested), len(test))
+            both = known.intersection(marks)
+            if both in (set(marks), known): raise _seen(name, sum(mark in both for mark in tested), len(test))
             same = sum(mark in both for mark in marks)
             what = f"{same} of its {len(marks)} images are also test images, pixel for pixel"
             if same: notes.append(f"{name}: {what}, which flatters it.")

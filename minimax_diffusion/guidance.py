@@ -125,6 +125,18 @@ class _Term:
         return {"term": type(self).__name__, **values}
 
 
+class _OwnPoints(_Term):
+    "What terms have that give every image a point of its own."
+
+    def weights(
+        self,
+        labels: torch.Tensor,  # (N,) labels of the backbone
+        numbers: torch.Tensor,  # (N,) number of each image in its class
+    ) -> torch.Tensor:  # float64 (N,), mean 1 in every class
+        "How much each image stands for, by the shares of the points."
+        return self.points.weights(labels, numbers)
+
+
 def _check_window(window):
     low, high = window
     if not 0 <= low <= high <= 1:
@@ -136,7 +148,7 @@ def _check_scale(scale):
 
 # %% ../nbs/24_guidance.ipynb #beecc46c
 @dataclass(frozen=True, eq=False)
-class Modes(_Term):
+class Modes(_OwnPoints):
     "Leads every image to a point of its own (Chan-Santiago et al. 2025)."
     points: ClassPoints  # of every class
     scale: float = 0.1  # lambda; of a unit pull, 1
@@ -155,13 +167,6 @@ class Modes(_Term):
         alpha = step.alpha_bar / step.alpha_bar_after
         return self.scale * math.sqrt(1 - step.alpha_bar) / math.sqrt(alpha) / step.gain * pull / length
 
-    def weights(
-        self,
-        labels: torch.Tensor,  # (N,) labels of the backbone
-        numbers: torch.Tensor,  # (N,) number of each image in its class
-    ) -> torch.Tensor:  # float64 (N,), mean 1 in every class
-        "How much each image stands for, by the shares of the points."
-        return self.points.weights(labels, numbers)
 
 # %% ../nbs/24_guidance.ipynb #c85636df
 @dataclass(frozen=True, eq=False)
@@ -282,7 +287,7 @@ class Transport(_Term):
 
 # %% ../nbs/24_guidance.ipynb #1c13bb43
 @dataclass(frozen=True, eq=False)
-class Start(_Term):
+class Start(_OwnPoints):
     "Begins in noised points in place of pure noise (as Su et al. 2024 do)."
     points: ClassPoints  # of every class
     strength: float = 0.7  # part of the steps that are taken; 1: all
@@ -300,13 +305,6 @@ class Start(_Term):
 
     def __call__(self, step): return None
 
-    def weights(
-        self,
-        labels: torch.Tensor,  # (N,) labels of the backbone
-        numbers: torch.Tensor,  # (N,) number of each image in its class
-    ) -> torch.Tensor:  # float64 (N,), mean 1 in every class
-        "How much each image stands for, by the shares of the points."
-        return self.points.weights(labels, numbers)
 
 # %% ../nbs/24_guidance.ipynb #bfa9df5b
 PUBLISHED = {"modes": 0.1, "apart": 120.0, "transport": 0.05, "start": 0.7}  # strengths

@@ -14,7 +14,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from io import BytesIO
 from itertools import groupby
@@ -30,7 +30,8 @@ from tqdm.auto import tqdm
 from .device import PRECISIONS, precision, torch_defaults
 from .stage import Stage, digest, read_config, read_json, share, write_atomic
 from minimax_diffusion.console import (
-    at_least, check_seed, comma_list, comma_text, markdown_table, options, require, script, takes_settings,
+    at_least, check_seed, comma_list, comma_text, markdown_table, options, record_fields, require, script,
+    takes_settings,
 )
 from .images import image_to_tensor, mosaic, read_image, safe_folders, show_images
 from .labels import check_labels
@@ -604,7 +605,7 @@ def minimax_sample(
     **settings,  # fields of Sampling, Guidance and Choosing
 ):
     "Draw the distilled dataset as an image folder."
-    settings, led, choosing = (_record(kind, settings) for kind in (Sampling, Guidance, Choosing))
+    settings, led, choosing = (kind(**record_fields(kind, settings)) for kind in (Sampling, Guidance, Choosing))
     _check_request(ipc, batch_size, seed, part)
     adapter = None if adapter == "none" else adapter
     if adapter is not None: Adapter(next(iter(phase_adapters(adapter))))  # says what is wrong before a model is loaded
@@ -631,11 +632,6 @@ def _next_step(folder):
     if every and classes != list(every): command += ["--classes", comma_text(classes)]
     if name == "digits" or name.startswith("hub:"): return f"next: {shlex.join(command)}"
     return f"next, with the folder of your images in place of IMAGES: {shlex.join([*command, '--root', 'IMAGES'])}"
-
-
-def _record(kind, settings):
-    "A record of those settings that it has fields for; None stands for its default."
-    return kind(**{f.name: settings[f.name] for f in fields(kind) if settings.get(f.name) is not None})
 
 
 def _from_real(backbone, adapter, folder, led, choosing, ipc, classes, seed):

@@ -78,7 +78,7 @@ class Killer:
 
 
 def blank(figure, path, **options):
-    "A picture without what is in it: drawing takes half of a small run, and every picture is written in the same way."
+    "A picture without what is in it: drawing takes time, and every picture is written in the same way."
     Image.new('RGB', (8, 8)).save(path, 'png')
 
 

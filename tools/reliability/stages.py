@@ -25,7 +25,6 @@ from minimax_diffusion.training import Training, train_teacher
 sklearn.datasets.load_digits = functools.cache(sklearn.datasets.load_digits)  # every child would parse its text again
 sklearn.datasets.load_digits()
 
-
 QUIET = dict(progress=False)
 CPU = dict(device='cpu', progress=False)
 SIDE = 16  # pixels
