@@ -7,10 +7,10 @@ __all__ = ['JUDGING', 'RECORDS', 'OWN_IMAGES', 'TUNED', 'METHODS', 'UNSHOWN', 'P
            'STAGES', 'CARDS', 'PRODUCT', 'REACHED', 'INDEX', 'GIVEN', 'Distillation', 'request', 'Method', 'choose',
            'chosen_rows', 'draw', 'optimize', 'lead', 'find_method', 'adapters_of', 'sizes_drawn', 'distill',
            'default_folder', 'open_split', 'check_images', 'identity', 'RunRecord', 'check_model', 'Run', 'banner',
-           'tuned', 'draw_set', 'nested_sizes', 'make_sets', 'save_merged', 'judge_sets', 'plot_run', 'plot_clouds',
-           'plot_neighbours', 'measure_sets', 'write_page', 'Unfinished', 'finish_run', 'tune_adapters', 'check_until',
-           'run_stages', 'PlannedStage', 'Plan', 'Machine', 'find_machine', 'Work', 'count_work', 'Extent',
-           'count_plan', 'plan', 'queue_steps', 'queue_run', 'minimax_distill']
+           'tuned', 'draw_set', 'nested_sizes', 'make_sets', 'choose_images', 'save_merged', 'judge_sets', 'plot_run',
+           'plot_clouds', 'plot_neighbours', 'measure_sets', 'write_page', 'Unfinished', 'finish_run', 'tune_adapters',
+           'check_until', 'run_stages', 'PlannedStage', 'Plan', 'Machine', 'find_machine', 'Work', 'count_work',
+           'Extent', 'count_plan', 'plan', 'queue_steps', 'queue_run', 'minimax_distill']
 
 # %% ../nbs/40_distill.ipynb #3d3f9f76
 import copy
@@ -51,7 +51,7 @@ from .finetune import PARTS, FineTuning, MinimaxTrainer, check_settings, ema_dec
 from .phases import finetune_phases, phase_classes
 from .sampler import Sampling
 from .sample import check_sampling, sample
-from .guidance import PUBLISHED as STRENGTHS, Guidance
+from .guidance import PUBLISHED as STRENGTHS, Guidance, shared_points
 from .select import BY_FEATURES, Choosing
 from .networks import get_network
 from .protocols import Protocol, get_protocol, protocol_for, settled
@@ -270,6 +270,16 @@ def lead(
     return make
 
 
+def _terms(run, parts, ipc, number):
+    "The terms of a method, with points that all processes found together."
+    def _find(latents, k, rule, seed):
+        with run.record.timed("choose"):
+            found = shared_points(latents, k, run.out/"choices"/f"points-{rule}-{k}-{seed}", rule, seed, run.part)
+        if found is None: raise Unfinished("choose")
+        return found
+    return run.request.guidance.only(parts.terms).terms(run.latents, ipc, run.request.seed + number, _find)
+
+
 def _led_set(run, name, ipc, number):
     "One size of a set that is led or chosen."
     request, parts = run.request, _parts(name)
@@ -277,7 +287,7 @@ def _led_set(run, name, ipc, number):
     labels = dict(zip(run.train.classes, run.latents.label_ids))
     out, seed = run.out/"sets"/f"{name}-{ipc}-{number}", request.seed + number
     how = dict(seed=seed, mixed_precision=request.mixed_precision, compile=run.compile, part=run.part)
-    how["guidance"] = request.guidance.only(parts.terms).terms(run.latents, ipc, seed)
+    how["guidance"] = _terms(run, parts, ipc, number)
     if parts.rule:
         choosing = Choosing(request.pool, parts.rule)
         how |= dict(pool=choosing.pool, select=choosing.select, target=run.latents if choosing.needs_real else None)
@@ -664,6 +674,19 @@ def make_sets(
     if left: raise left
 
 
+def choose_images(
+    run: Run,  # with its latents; keeps the sets
+):
+    "The real images of the methods that choose some, and the points of those that are led."
+    left = None
+    try: make_sets(run, "choose")
+    except Unfinished as unfinished: left = unfinished
+    for name, number, ipc in product(run.request.methods, range(run.request.sets), run.request.ipc):
+        try: _terms(run, _parts(name), ipc, number)
+        except Unfinished as unfinished: left = unfinished
+    if left: raise left
+
+
 def save_merged(
     run: Run,  # whose adapter
 ):
@@ -1013,7 +1036,7 @@ def tune_adapters(
 
 STAGES = {
     "encode": Run.encode,
-    "choose": partial(make_sets, stage="choose"),
+    "choose": choose_images,
     "fine-tune": tune_adapters,
     "sample": partial(make_sets, stage="sample"),
     "measure": measure_sets,
@@ -1420,7 +1443,8 @@ def queue_steps(
 ) -> list:  # of Step
     "The stages of a run as jobs; those that have nothing to do are left out."
     stages = dict.fromkeys(STAGES, jobs) | {"report": 1}
-    if not {"herding", "k_center", "k_means"} & set(asked.methods): del stages["choose"]
+    clustered = [name for name in asked.methods if _parts(name).terms]
+    if not {"herding", "k_center", "k_means", *clustered} & set(asked.methods): del stages["choose"]
     if not adapters_of(asked.methods): del stages["fine-tune"]
     command = [sys.executable, "-m", "minimax_diffusion.distill", *words]
     return [Step(name, (*command, "--until", name), count) for name, count in stages.items()]

@@ -91,6 +91,7 @@ class Recipe(Record):
     num_layers: int = 4  # blocks of the transformer
     num_attention_heads: int = 4  # heads of each
     attention_head_dim: int = 32  # width of a head
+    patch_size: int = 2  # side of the square of latent numbers that becomes a token
     steps: int = 5000  # optimizer steps of the transformer
     batch_size: int = 64  # latents a step
     lr: float = 3e-3  # peak learning rate
@@ -101,7 +102,7 @@ class Recipe(Record):
 
     def __post_init__(self):
         counts = ("image_size", "vae_batch_size", "batch_size", "num_layers",
-                  "num_attention_heads", "attention_head_dim")
+                  "num_attention_heads", "attention_head_dim", "patch_size")
         at_least(1, copies=self.copies, **{name: getattr(self, name) for name in counts})
         at_least(2, vae_steps=self.vae_steps, steps=self.steps)
         for name in ("vae_lr", "lr"):
@@ -121,6 +122,11 @@ RECIPES = {
     "photos32": Recipe(
         vae_steps=2500, num_layers=6, num_attention_heads=3, attention_head_dim=64,
         steps=6000, lr=2e-3, augment="mirror", copies=2, mixed_precision="bf16",
+    ),
+    "photos64": Recipe(
+        image_size=64, vae_channels=(16, 32, 64, 128), vae_steps=5000,
+        num_layers=6, num_attention_heads=3, attention_head_dim=64, patch_size=1,
+        steps=12_000, lr=1e-3, ema_decay=0.9995, augment="mirror", copies=2, mixed_precision="bf16",
     ),
     "photos32-gpu": Recipe(
         vae_channels=(64, 128, 256), vae_steps=40_000, vae_batch_size=128, vae_lr=4e-4,
@@ -381,8 +387,9 @@ def small_transformer(
     "A small DiT with a table of 1000 labels."
     own = recipe.image_size // 2 ** (len(recipe.vae_channels) - 1)
     channels, height, width = latent_shape or (4, own, own)
-    if height != width or height % 2:
-        raise ValueError(f"latents are {height}x{width}, a square of even side is needed; change image_size")
+    if height != width or height % recipe.patch_size:
+        needed = f"a square of patches of {recipe.patch_size} is needed; change image_size or patch_size"
+        raise ValueError(f"latents are {height}x{width}, {needed}")
     return new_transformer(
         num_attention_heads=recipe.num_attention_heads,
         attention_head_dim=recipe.attention_head_dim,
@@ -390,7 +397,7 @@ def small_transformer(
         in_channels=channels,
         out_channels=2 * channels,
         sample_size=height,
-        patch_size=2,
+        patch_size=recipe.patch_size,
         norm_eps=1e-6,
     )
 
@@ -483,11 +490,12 @@ def _as_allowed(recipe, train, asked):
 
 
 def _check_side(recipe, vae):
-    "`ValueError` where a VAE's latents have no even side."
+    "`ValueError` where a VAE's latents cannot be cut into patches."
     channels = recipe.vae_channels if vae is None else vae.config.block_out_channels
-    least = 2 ** len(channels)
+    least = 2 ** (len(channels) - 1) * recipe.patch_size
     fits = recipe.image_size % least == 0
-    require(fits, "image_size", f"a multiple of {least}, for this VAE and patches of 2", recipe.image_size)
+    patches = f"patches of {recipe.patch_size}"
+    require(fits, "image_size", f"a multiple of {least}, for this VAE and {patches}", recipe.image_size)
 
 
 def _warn_of_start(recipe):
@@ -540,7 +548,9 @@ def pretrain(
     shared = None if vae is None else _shared_vae(vae, device)
     _check_side(recipe, shared)
     inputs = dict(images=dataset_digest(train), vae=None if shared is None else network_digest(shared))
-    stage = Stage(out, "pretrain", dict(dataset=dataset, seed=seed, **asdict(recipe)), inputs)
+    settings = asdict(recipe)
+    if recipe.patch_size == 2: del settings["patch_size"]  # runs from before it was a setting go on
+    stage = Stage(out, "pretrain", dict(dataset=dataset, seed=seed, **settings), inputs)
     if stage.complete: return stage.out
     _warn_of_start(recipe)
     follows = share()[0] > 0  # another process of the launch writes
@@ -580,7 +590,7 @@ def minimax_pretrain(
     out: str = "runs/digits_backbone",  # folder to write
     dataset: str = "digits",  # name of a benchmark, or folder
     root: str = None,  # where its images are; the digits need none
-    recipe: str = None,  # digits, photos32 or photos32-gpu; default: digits for the digits, else photos32
+    recipe: str = None,  # digits, photos32, photos64 or photos32-gpu; default: digits for the digits, else photos32
     vae: str = None,  # folder of a VAE, or a backbone whose VAE is shared; default: train one
     seed: int = 0,  # of everything
     device: str = None,  # cuda or cpu; default: CUDA where there is one
