@@ -507,6 +507,7 @@ def minimax_encode(
 
 def _next_command(cache, out):
     "The command that fine-tunes on a cache, as it can be pasted into a shell."
-    command = ["minimax_finetune", "--latents", str(out)]
+    stage = "minimax_finetune" if len(cache.classes) <= 20 else "minimax_phases"  # of so many classes a phase
+    command = [stage, "--latents", str(out)]
     if cache.backbone != "digits": command += ["--backbone", cache.backbone]
     return shlex.join(command)
