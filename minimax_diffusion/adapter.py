@@ -226,7 +226,7 @@ def phase_adapters(
     if record.get("stage") != "phases": return {folder: record.get("classes")}
     config = record.get("config")
     phases = config.get("phases") if isinstance(config, dict) else None
-    if not isinstance(phases, list): raise _damaged(folder/"config.json", "it has no proper phases")
+    if not isinstance(phases, list) or not phases: raise _damaged(folder/"config.json", "it has no proper phases")
     return {folder/phase_name(i): classes for i, classes in enumerate(phases)}
 
 # %% ../nbs/13_adapter.ipynb #548909b4

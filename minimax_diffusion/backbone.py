@@ -10,6 +10,7 @@ __all__ = ['PAPER_VAES', 'SCHEDULE', 'Gammas', 'modulate', 'DiT', 'faithful', 'n
 import copy
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -450,6 +451,7 @@ def save(
     pipeline = DiTPipeline(transformer, vae, scheduler)
     pipeline.register_to_config(id2label={str(k): v for k, v in self.id2label.items()})
     partial = Path(f"{path}.partial")
+    for name in pipeline.components: shutil.rmtree(partial/name, ignore_errors=True)  # of a save that was killed
     pipeline.save_pretrained(partial)
     _readable_again(partial/"vae")
     _let_others_read(partial)
@@ -585,10 +587,14 @@ def _check_vae(config, shapes):
         widths = config.get(name, [1])
         if not isinstance(widths, (list, tuple)) or not all(type(w) is int and 1 <= w <= widest for w in widths):
             raise ValueError(f"its VAE has {name}={widths!r}, its weights have room for 1 to {widest} channels")
-    for name in ("scaling_factor", "shift_factor"):
-        value = config.get(name)
-        if value is not None and (type(value) not in (int, float) or not abs(value) < 1e9):
+    factors = {"scaling_factor": config.get("scaling_factor", 1.0), "shift_factor": config.get("shift_factor") or 0.0}
+    for name, value in factors.items():
+        if type(value) not in (int, float) or not abs(value) < 1e9:
             raise ValueError(f"its VAE has {name}={value!r}, a number is needed")
+    side = config.get("sample_size", 1)
+    for value in side if isinstance(side, list) else [side]:
+        if type(value) is not int or not 1 <= value < 1e6:
+            raise ValueError(f"its VAE has sample_size={side!r}, a number of pixels is needed")
     for name in ("latents_mean", "latents_std"):
         if config.get(name) is not None:
             raise ValueError(f"its VAE has {name}={config[name]!r}; only one scale and shift for all channels is known")
@@ -684,7 +690,7 @@ def _check_fit(transformer, vaes):
 # %% ../nbs/12_backbone.ipynb #24f69ba8
 _DAMAGE = (  # of diffusers and safetensors, for files that are not what they should be
     OSError, SafetensorError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError,
-    ZeroDivisionError, RecursionError,
+    ArithmeticError, RecursionError,
 )
 
 

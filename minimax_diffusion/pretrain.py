@@ -453,14 +453,17 @@ def _shared_vae(source, device):
     "The VAE of a backbone, of a folder of its own, or a copy of a module."
     if isinstance(source, torch.nn.Module): vae = copy.deepcopy(source)
     elif (Path(source)/"config.json").is_file(): vae = _read_vae(source)
-    else: vae = _vae_of_backbone(source, device)
+    else: vae = _named_vae(source, device)
     return vae.to(device).eval().requires_grad_(False)
 
 
-def _vae_of_backbone(source, device):
+def _named_vae(source, device):
+    "The VAE of a backbone, or one that has a Hub id of its own."
     try: return load_backbone(source, device).vae
+    except (ConnectionError, FileNotFoundError): pass
+    try: return _load_vae(source)
     except (ConnectionError, FileNotFoundError) as error:
-        raise FileNotFoundError(f"vae={source} is no folder of a VAE or backbone here, and no backbone of that name "
+        raise FileNotFoundError(f"vae={source} is no folder of a VAE or backbone here, and neither of that name "
                                 "can be reached on the Hugging Face Hub") from error
 
 
@@ -522,7 +525,7 @@ def pretrain(
     dataset: str = "digits",  # name of a benchmark, see load_dataset; its training split is learned
     root=None,  # where its images are; the digits need none
     recipe: Recipe | str | None = None,  # or the name of one; None: "digits" for the digits, else "photos32"
-    vae=None,  # a VAE, its folder, or a backbone whose VAE is shared; None: train one
+    vae=None,  # a VAE, its folder or Hub id, or a backbone whose VAE is shared; None: train one
     seed: int = 0,  # of everything
     device=None,  # CUDA where there is one, else CPU
     checkpoint_every: int = 250,  # steps
@@ -591,7 +594,7 @@ def minimax_pretrain(
     dataset: str = "digits",  # name of a benchmark, or folder
     root: str = None,  # where its images are; the digits need none
     recipe: str = None,  # digits, photos32, photos64 or photos32-gpu; default: digits for the digits, else photos32
-    vae: str = None,  # folder of a VAE, or a backbone whose VAE is shared; default: train one
+    vae: str = None,  # folder or Hub id of a VAE, or a backbone whose VAE is shared; default: train one
     seed: int = 0,  # of everything
     device: str = None,  # cuda or cpu; default: CUDA where there is one
     checkpoint_every: int = 250,  # steps
