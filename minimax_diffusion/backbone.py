@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from .device import resolve_device, torch_defaults
-from .stage import state_digest, sync
+from .stage import first_line, state_digest, sync
 from .console import markdown_table
 from .labels import class_list
 from minimax_diffusion.checkpoints import (
@@ -697,8 +697,7 @@ _DAMAGE = (  # of diffusers and safetensors, for files that are not what they sh
 def _not_loaded(source, where, error):
     "What to do where a backbone does not load: a Hub id cannot be reached, or files are damaged."
     if type(error) is ConnectionError: return error
-    first, *_ = str(error).splitlines() or [type(error).__name__]
-    if isinstance(where, Path): return ValueError(f"the backbone {source} cannot be loaded: {first}")
+    if isinstance(where, Path): return ValueError(f"the backbone {source} cannot be loaded: {first_line(error)}")
     return _unreachable("backbone", source)
 
 

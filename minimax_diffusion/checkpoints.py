@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from .stage import write_atomic
+from .stage import first_line, write_atomic
 
 # %% ../nbs/10_checkpoints.ipynb #08e1231b
 _OUTSIDE = {  # layer of the original -> layer here
@@ -253,14 +253,17 @@ _BROKEN = (  # of zipfile, for an archive that is not what was written
 )
 
 
+def _check_old(path, remedy):
+    "torch's format before 1.6 has no checksums, but is no archive either."
+    if path.open("rb").read(2) == b"PK": raise ValueError(f"{path} is truncated: its directory is missing; {remedy}")
+
+
 def _check_archive(path):
     "`ValueError` for a file that is empty, cut short or damaged."
     if not path.is_file(): raise FileNotFoundError(f"no such checkpoint: {path}")
     again = "copy or download it again"
-    if not zipfile.is_zipfile(path):
-        if path.open("rb").read(2) == b"PK": raise ValueError(f"{path} is truncated: its directory is missing; {again}")
-        return  # torch's format before 1.6, which has no checksums
     try:
+        if not zipfile.is_zipfile(path): return _check_old(path, again)
         with zipfile.ZipFile(path) as archive: damaged = archive.testzip()
     except _BROKEN as e: raise ValueError(f"{path} is damaged: {e}; {again}") from e
     if damaged: raise ValueError(f"{path} is damaged: {damaged} in it has another checksum; {again}")
@@ -281,8 +284,7 @@ def _unpickle(path):
         raise ValueError(f"{path} was not opened: {what}, and only tensors and an argument record are read, "
                          "because anything else could run code") from e
     except _DAMAGE as e:
-        first, *_ = str(e).splitlines() or [type(e).__name__]
-        raise ValueError(f"{path} is no checkpoint, or a damaged one: {first}") from e
+        raise ValueError(f"{path} is no checkpoint, or a damaged one: {first_line(e)}") from e
 
 # %% ../nbs/10_checkpoints.ipynb #e155a1b9
 def read_checkpoint(

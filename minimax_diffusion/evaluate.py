@@ -154,7 +154,10 @@ def check_whole(
     record = read_config(source)
     if record.get("stage") != "sample": return
     verify(source, content=False)
-    ipc = record["config"]["ipc"]
+    config = record.get("config")
+    if not isinstance(config, dict) or type(config.get("ipc")) is not int:
+        raise ValueError(f"{Path(source)/'config.json'} is damaged: it has no images per class; sample the set again")
+    ipc = config["ipc"]
     counts = zip(dataset.classes, dataset.counts)
     few = [f"{name!r} has {n}" for name, n in counts if n != ipc]
     if few:

@@ -28,7 +28,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .device import resolve_device, send, torch_defaults, tracked
-from .stage import Checkpoint, Stage, share, write_json
+from .stage import Checkpoint, Stage, first_line, share, write_json
 from .console import Record, at_least, check_seed, hold_signals, options, require, script
 from .images import dataset_digest, describe, to_tensors
 from .benchmarks import check_apart, load_dataset
@@ -470,8 +470,7 @@ def _named_vae(source, device):
 def _read_vae(folder):
     try: return _load_vae(folder)
     except (OSError, ValueError, SafetensorError) as error:
-        first, *_ = str(error).splitlines() or [type(error).__name__]
-        raise ValueError(f"the VAE in vae={folder} cannot be loaded: {first}") from error
+        raise ValueError(f"the VAE in vae={folder} cannot be loaded: {first_line(error)}") from error
 
 
 def _examples(vae, images, targets, recipe, seed, shared):

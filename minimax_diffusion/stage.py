@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RESERVED', 'folder_digest', 'digest', 'read_json', 'read_config', 'read_product', 'state_digest', 'sync',
-           'write_atomic', 'sweep', 'write_json', 'read_tensors', 'Checkpoint', 'config_difference', 'environment',
-           'verify', 'products', 'share', 'begun', 'Stage', 'map_in_shares', 'safe_name', 'safe_names']
+           'write_atomic', 'sweep', 'write_json', 'first_line', 'read_tensors', 'Checkpoint', 'config_difference',
+           'environment', 'verify', 'products', 'share', 'begun', 'Stage', 'map_in_shares', 'safe_name', 'safe_names']
 
 # %% ../nbs/01_stage.ipynb #b82c5a95
 import errno
@@ -187,6 +187,14 @@ def write_json(
     write_atomic(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 # %% ../nbs/01_stage.ipynb #0165636e
+def first_line(
+    error: Exception,  # of a library
+) -> str:  # what it says, without the trace that some add
+    "What went wrong, in one line."
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def read_tensors(
     path: str | Path,  # a safetensors file
     remedy: str = "write it again",  # what helps where it is damaged

@@ -36,7 +36,7 @@ from minimax_diffusion.device import (
     PRECISIONS, CapturedStep, default_precision, resolve_device, send, torch_defaults, tracked,
 )
 from minimax_diffusion.stage import (
-    Checkpoint, Stage, read_config, read_product, read_tensors, share, write_atomic,
+    Checkpoint, Stage, first_line, read_config, read_product, read_tensors, share, write_atomic,
 )
 from .console import check_seed, comma_list, options, script
 from minimax_diffusion.images import (
@@ -819,7 +819,7 @@ def _read_teacher(folder, classes):
         network = _planned_network(config)
         network.load_state_dict(state)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
-        raise ValueError(f"{folder} is damaged ({error}); {remedy}") from None
+        raise ValueError(f"{folder} is damaged ({first_line(error)}); {remedy}") from None
     return network.eval()
 
 def load_teacher(
