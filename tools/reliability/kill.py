@@ -140,15 +140,15 @@ class Trial:
         return ''
 
 
-def trials(stage, inputs, root, workers, first, every):
+def trials(stage, inputs, root, asked):
     "Kill a stage everywhere; a record of what came of it."
     trial = Trial(stage, inputs, root)
-    points = range(first, trial.operations, every)
+    points = range(asked.first, min(trial.operations, asked.last + 1), asked.every)
     def one(number):
         told = trial.at(number)
         (root/f'{number}.json').write_text(json.dumps(told))
         if not told: shutil.rmtree(root/str(number))
-    in_children([lambda n=n: one(n) for n in points], workers)
+    in_children([lambda n=n: one(n) for n in points], asked.workers)
     told = {n: json.loads((root/f'{n}.json').read_text()) for n in points}
     kills = sum(what is not None for what in told.values())
     failed = {n: what for n, what in told.items() if what}
@@ -158,13 +158,14 @@ def trials(stage, inputs, root, workers, first, every):
 def main():
     parser = stage_parser(__doc__, STAGES)
     parser.add_argument('--first', type=int, default=0, help='operation to kill before at first')
+    parser.add_argument('--last', type=int, default=10**6, help='operation to kill before at last')
     parser.add_argument('--every', type=int, default=1, help='kill before every so many operations')
     parser.add_argument('--workers', type=int, default=1, help='trials at a time')
     asked = parser.parse_args()
 
     def _attempt(stage, inputs, folder):
         start = time.monotonic()
-        record = trials(stage, inputs, folder, asked.workers, asked.first, asked.every)
+        record = trials(stage, inputs, folder, asked)
         yield record | {'seconds': round(time.monotonic() - start)}
     return try_stages(asked, _attempt)
 
