@@ -740,6 +740,7 @@ def _curves(figure, adapter):
         smooth = torch.tensor(values).unfold(0, window, 1).mean(1)
         axis.plot(range(window - 1, len(values)), smooth, linewidth=1)
         axis.set_title(title, fontsize=8)
+        axis.set_xlabel("training step", fontsize=7)
         axis.tick_params(labelsize=7)
 
 # %% ../nbs/40_distill.ipynb #8814ec47

@@ -32,21 +32,26 @@ def _unit(vectors):
     return F.normalize(vectors.to(precision), dim=-1)
 
 # %% ../nbs/20_memory.ipynb #c051e003
+def _none_is_zero(largest):
+    "Nothing instead of minus infinity, where no memory holds anything yet."
+    return largest.masked_fill(largest.isinf(), 0)
+
+
 def _mean_of_largest(values, classes, filled):
     "The largest of each class's values, averaged over the classes; `values` and `filled` (n, m), `classes` (n,)."
     if filled is not None: values = values.masked_fill(~filled, -torch.inf)
     largest = values.amax(1)
-    if classes is None: return largest.amax()
+    if classes is None: return _none_is_zero(largest.amax())
     same = classes[:, None] == classes
     of_class = torch.where(same, largest, -torch.inf).amax(1)
-    of_class = of_class.masked_fill(of_class.isinf(), 0)  # no memory yet
+    of_class = _none_is_zero(of_class)
     share = 1 / same.sum(1)  # a class counts once, however many predictions it has
     return (share * of_class).sum() / share.sum()
 
 # %% ../nbs/20_memory.ipynb #c051e004
 def representativeness_loss(
     pred: torch.Tensor,  # predicted clean latents (n, d), flattened
-    real_memory: torch.Tensor,  # real latents of their class (m, d), or of the class of each (n, m, d)
+    real_memory: torch.Tensor,  # real latents of their class (m, d), m at least 1, or of the class of each (n, m, d)
     classes: torch.Tensor | None = None,  # (n,) class of each prediction; None: all of one
     filled: torch.Tensor | None = None,  # bool (n, m), where the memory of each holds a latent; None: everywhere
 ) -> torch.Tensor:  # (): 0 where all predictions of a class point like all its real latents, at most 2
@@ -57,7 +62,7 @@ def representativeness_loss(
 # %% ../nbs/20_memory.ipynb #c051e005
 def diversity_loss(
     pred: torch.Tensor,  # predicted clean latents (n, d), flattened
-    generated_memory: torch.Tensor,  # earlier predictions of their class (m, d), or of the class of each (n, m, d)
+    generated_memory: torch.Tensor,  # earlier predictions of their class (m, d), m >= 1, or of that of each (n, m, d)
     classes: torch.Tensor | None = None,  # (n,) class of each prediction; None: all of one
     filled: torch.Tensor | None = None,  # bool (n, m), where the memory of each holds a latent; None: everywhere
 ) -> torch.Tensor:  # (): -1 to 1
@@ -86,7 +91,7 @@ class MemoryBank(nn.Module):
     def push(
         self,
         features: torch.Tensor,  # (N, ...), flattened to vectors
-        classes: torch.Tensor,  # (N,) class of each
+        classes: torch.Tensor,  # (N,) class of each, below num_classes: not checked, for a GPU would have to wait
     ):
         "Remember a batch, in its order."
         same = classes[:, None] == classes

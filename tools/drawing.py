@@ -3,6 +3,8 @@
 Four panels show the same class, a cloud of grey points with two far corners, and four red surrogates: left alone,
 pulled, pushed, and both. The picture brings its own light ground, so that it can be read in a dark theme, too.
 """
+import itertools
+import math
 import random
 from pathlib import Path
 
@@ -34,7 +36,13 @@ def cloud():
 def dot(place, radius, color): return f'<circle cx="{place[0]:.0f}" cy="{place[1]:.0f}" r="{radius}" fill="{color}"/>'
 
 
-def ring(place): return f'<circle cx="{place[0]}" cy="{place[1]}" r="8" fill="none" stroke="{INK}" stroke-width="1.5"/>'
+def ring(place): return f'<circle cx="{place[0]:.0f}" cy="{place[1]:.0f}" r="8" fill="none" stroke="{INK}" stroke-width="1.5"/>'
+
+
+def towards(start, end, length):
+    "The point that lies so far from the start on the way to the end; behind it, if the length is negative"
+    part = length / math.dist(start, end)
+    return tuple(round(a + part * (b - a)) for a, b in zip(start, end))
 
 
 def arrow(start, end):
@@ -62,10 +70,11 @@ def panel(number, title, lines, surrogates, marks=()):
 def render():
     "The text of the SVG file"
     wide, high = 2 * WIDTH + 3 * MARGIN, 2 * HEIGHT + 3 * MARGIN
-    pulled, pushed = HUDDLE[0], HUDDLE[2:]
-    far = CORNERS[0]
-    pull = [ring(far), arrow(pulled, (far[0] + 12, far[1] + 13))]
-    push = [arrow(pushed[0], (176, 112)), arrow(pushed[1], (184, 188))]
+    pulled = HUDDLE[0]
+    far = max(cloud(), key=lambda point: math.dist(point, pulled))
+    pull = [ring(far), arrow(pulled, towards(far, pulled, 15))]
+    pair = min(itertools.combinations(HUDDLE, 2), key=lambda two: math.dist(*two))
+    push = [arrow(a, towards(a, b, -42)) for a, b in (pair, pair[::-1])]
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" height="{high}">',
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="6" markerHeight="6" orient="auto">',
