@@ -1170,18 +1170,19 @@ def _plan_sample(run, latents, folder):
     ipc = max(1, min(max(request.ipc), 64 // len(classes)))
     classes = dict(list(classes.items())[:64])
     seconds = {}
-    for turn, steps in enumerate((2, 2, 12)):  # the first is not used
+    for turn, steps in enumerate((2, 12, 2, 12)):  # the faster of two counts
         settings = replace(request.sampling, num_inference_steps=steps)
         how = dict(mixed_precision=request.mixed_precision, compile=run.compile, progress=False)
         out = folder/f"set-{turn}"
-        seconds[steps], _ = _timed(sample, run.model, None, out, ipc, classes, settings, **how)
+        taken, _ = _timed(sample, run.model, None, out, ipc, classes, settings, **how)
+        seconds[steps] = min(taken, seconds.get(steps, taken))
     images = ipc * len(classes)
     step = max(0.0, (seconds[12] - seconds[2]) / 10 / images)
     rest = max(0.0, seconds[2] / images - 2 * step)
     total = request.sets * sum(sizes) * len(run.train.classes)
     sets = request.sets * len(sizes)
     steps = request.sampling.num_inference_steps
-    size = sum(file.stat().st_size for file in (folder/"set-2").rglob("*.png")) / images
+    size = sum(file.stat().st_size for file in out.rglob("*.png")) / images
     number = f"{sets} sets of {total // sets:,} images" if len(set(sizes)) == 1 else f"{sets} sets, {total:,} images"
     work = f"{number}, {steps} steps each"
     return PlannedStage("sample", work, 0, total * size, total * (steps * step + rest))
