@@ -36,7 +36,9 @@ def cloud():
 def dot(place, radius, color): return f'<circle cx="{place[0]:.0f}" cy="{place[1]:.0f}" r="{radius}" fill="{color}"/>'
 
 
-def ring(place): return f'<circle cx="{place[0]:.0f}" cy="{place[1]:.0f}" r="8" fill="none" stroke="{INK}" stroke-width="1.5"/>'
+def ring(place):
+    x, y = place
+    return f'<circle cx="{x:.0f}" cy="{y:.0f}" r="8" fill="none" stroke="{INK}" stroke-width="1.5"/>'
 
 
 def towards(start, end, length):
