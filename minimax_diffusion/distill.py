@@ -1163,29 +1163,28 @@ def _plan_finetune(run, latents, size):
 
 # %% ../nbs/40_distill.ipynb #ef66b595
 def _plan_sample(run, latents, folder):
-    "Draw about a batch with two numbers of steps."
+    "Draw about a batch, with all steps where that is quickly done."
     request = run.request
     sizes = sizes_drawn(request)
     classes = dict(zip(run.train.classes, latents.label_ids))
     ipc = max(1, min(max(request.ipc), 64 // len(classes)))
     classes = dict(list(classes.items())[:64])
-    seconds = {}
-    for turn, steps in enumerate((2, 12, 2, 12)):  # the faster of two counts
+    def _draw(turn, steps):
         settings = replace(request.sampling, num_inference_steps=steps)
         how = dict(mixed_precision=request.mixed_precision, compile=run.compile, progress=False)
-        out = folder/f"set-{turn}"
-        taken, _ = _timed(sample, run.model, None, out, ipc, classes, settings, **how)
-        seconds[steps] = min(taken, seconds.get(steps, taken))
+        return _timed(sample, run.model, None, folder/f"set-{turn}", ipc, classes, settings, **how)[0]
+    steps = request.sampling.num_inference_steps
+    _draw(0, 2)  # not used: the first is slower
+    seconds = _draw(1, 12)
+    if seconds < 3: seconds = _draw(2, steps)  # files are written while the next images are drawn, so not in proportion
+    else: seconds *= steps / 12
     images = ipc * len(classes)
-    step = max(0.0, (seconds[12] - seconds[2]) / 10 / images)
-    rest = max(0.0, seconds[2] / images - 2 * step)
     total = request.sets * sum(sizes) * len(run.train.classes)
     sets = request.sets * len(sizes)
-    steps = request.sampling.num_inference_steps
-    size = sum(file.stat().st_size for file in out.rglob("*.png")) / images
+    size = sum(file.stat().st_size for file in (folder/"set-1").rglob("*.png")) / images
     number = f"{sets} sets of {total // sets:,} images" if len(set(sizes)) == 1 else f"{sets} sets, {total:,} images"
     work = f"{number}, {steps} steps each"
-    return PlannedStage("sample", work, 0, total * size, total * (steps * step + rest))
+    return PlannedStage("sample", work, 0, total * size, total * seconds / images)
 
 # %% ../nbs/40_distill.ipynb #d9005e11
 def _plan_judge(run):
