@@ -1,4 +1,4 @@
-"""Run every notebook as a reader would: python tools/run_all.py [--only TEXT] [--flagged] [--workers N] [--store]
+"""Run every notebook as a reader would: python tools/run_all.py [--only TEXT] [--but TEXT] [--workers N] [--store]
 
 Each notebook is copied as one file into an empty folder and run from top to bottom on the CPU, no cell left out, with
 no project around it and the package importable, as in Colab. It must end without error, in time, leave nothing behind
@@ -117,6 +117,7 @@ def cells_of(name):
 @call_parse
 def main(
     only: str = '',  # notebooks whose path holds this text; several comma-separated
+    but: str = '',  # none whose path holds this text; several comma-separated
     flagged: store_true = False,  # only those with cells that nbdev_test skips
     workers: int = 1,  # notebooks at a time
     threads: int = 1,  # CPU threads of each
@@ -128,6 +129,7 @@ def main(
     names = [path.relative_to(NBS).as_posix() for path in nbglob(NBS, as_path=True)]
     asked = only.split(',')
     chosen = [name for name in names if cells_of(name) and any(text in name for text in asked)]
+    if but: chosen = [name for name in chosen if not any(text in name for text in but.split(','))]
     if flagged: chosen = [name for name in chosen if any(re.search(FLAGS, cell, re.M) for cell in cells_of(name))]
     if not chosen: sys.exit(f'no notebook holds {only!r} in its path')
     start, failed = time.perf_counter(), 0
