@@ -253,9 +253,9 @@ _BROKEN = (  # of zipfile, for an archive that is not what was written
 )
 
 
-def _check_old(path, remedy):
-    "torch's format before 1.6 has no checksums, but is no archive either."
-    if path.open("rb").read(2) == b"PK": raise ValueError(f"{path} is truncated: its directory is missing; {remedy}")
+def _first_damaged(path):
+    "The first file in an archive that has another checksum."
+    with zipfile.ZipFile(path) as archive: return archive.testzip()
 
 
 def _check_archive(path):
@@ -263,9 +263,11 @@ def _check_archive(path):
     if not path.is_file(): raise FileNotFoundError(f"no such checkpoint: {path}")
     again = "copy or download it again"
     try:
-        if not zipfile.is_zipfile(path): return _check_old(path, again)
-        with zipfile.ZipFile(path) as archive: damaged = archive.testzip()
+        archived = zipfile.is_zipfile(path)  # torch's format before 1.6 is none, and has no checksums
+        damaged = _first_damaged(path) if archived else None
     except _BROKEN as e: raise ValueError(f"{path} is damaged: {e}; {again}") from e
+    if not archived and path.open("rb").read(2) == b"PK":
+        raise ValueError(f"{path} is truncated: its directory is missing; {again}")
     if damaged: raise ValueError(f"{path} is damaged: {damaged} in it has another checksum; {again}")
 
 # %% ../nbs/10_checkpoints.ipynb #415f86f5
