@@ -87,7 +87,7 @@ class Distillation(Record):
     whole: bool = False  # also train on all training images, once
     weighted: bool = False  # also train by the weights of sets that have some: led to modes, or begun there
     pool: int = 5  # images drawn for every one that a choice keeps
-    teacher: str | None = None  # for soft labels: a folder of minimax_teacher
+    teacher: str | None = None  # for soft labels: a folder of minimax_teacher, or a name that load_teacher knows
     seed: int = 0  # of everything random
     mixed_precision: str | None = None  # no, bf16 or fp16; None: the fastest that the device computes well
     finetuning: FineTuning = FineTuning()  # of the adapter

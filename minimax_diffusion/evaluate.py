@@ -660,7 +660,7 @@ def evaluate(
     networks: list | None = None,  # names for `get_network`; None: the protocol's
     protocol: str | Protocol | None = None,  # a key of `PROTOCOLS`, or a `Protocol`; None: by the test images' size
     full=None,  # all real training images, for a row of their own
-    teacher=None,  # for soft labels: folder of `train_teacher`, a network, or a torchvision model's name
+    teacher=None,  # for soft labels, as load_teacher takes it: a folder of train_teacher, a network, or a name
     **settings,
 ) -> Report | None:  # None where other parts have not finished
     "Train networks on distilled sets, test them on real images, and write `report.json`, `report.md` and `report.png`."
@@ -763,7 +763,7 @@ def minimax_evaluate(
     protocol: str = None,  # hard, soft, small, cifar-lt, aerial or digits; default: the dataset's, else by image size
     ipc: str = None,  # images per class to use, such as 10 or 10,20,50; default: all
     full: str = None,  # folder of all real training images, or train: the dataset's own; for a row of their own
-    teacher: str = None,  # for soft: folder of minimax_teacher, or a torchvision model for ImageNet-1K
+    teacher: str = None,  # for soft: a folder of minimax_teacher, or the name of a trained network
     **settings,
 ):
     "Train networks on distilled sets and test them on real images; how, says the protocol where no option does."
