@@ -166,8 +166,12 @@ def epoch_order(
     seed: int,  # of the run
 ) -> torch.Tensor:  # (n,) a permutation
     "The order in which one pass visits the images."
-    generator = torch.Generator("cpu").manual_seed(seed * 1_000_003 + epoch)
-    return torch.randperm(n, generator=generator, device="cpu")
+    return torch.randperm(n, generator=_numbered(seed, epoch), device="cpu")
+
+
+def _numbered(seed, number):
+    "Random numbers of a pass or a step; of its seed torch's generator on the CPU heeds 32 bits."
+    return torch.Generator("cpu").manual_seed(seed * 1_000_003 + number)
 
 # %% ../nbs/21_finetune.ipynb #8c93f243
 def visited_rows(
@@ -224,7 +228,7 @@ def draw_batch(
 ) -> Batch:  # on the CPU; the clean latents are where the cache is
     "The batch of a step: a function of its number and the seed."
     rows = batch_rows(latents, step, settings)
-    generator = torch.Generator("cpu").manual_seed((settings.seed << 32) + step)
+    generator = _numbered(settings.seed, step)
     z0 = latents.sample(rows, generator)
     noise = torch.randn(z0.shape, generator=generator, device="cpu", dtype=torch.float32)
     timesteps = torch.randint(num_timesteps, rows.shape, generator=generator, device="cpu")
