@@ -1444,7 +1444,7 @@ def queue_steps(
 ) -> list:  # of Step
     "The stages of a run as jobs; those that have nothing to do are left out."
     stages = dict.fromkeys(STAGES, jobs) | {"report": 1}
-    clustered = [name for name in asked.methods if _parts(name).terms]
+    clustered = [name for name in asked.methods if {*_parts(name).terms} - {"apart"}]
     if not {"herding", "k_center", "k_means", *clustered} & set(asked.methods): del stages["choose"]
     if not adapters_of(asked.methods): del stages["fine-tune"]
     command = [sys.executable, "-m", "minimax_diffusion.distill", *words]

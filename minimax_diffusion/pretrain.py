@@ -118,7 +118,7 @@ class Recipe(Record):
 
 # %% ../nbs/41_pretrain.ipynb #8be4f802
 RECIPES = {
-    "digits": Recipe(),
+    "digits": Recipe(kl_weight=3e-5),
     "photos32": Recipe(
         vae_steps=2500, num_layers=6, num_attention_heads=3, attention_head_dim=64,
         steps=6000, lr=2e-3, augment="mirror", copies=2, mixed_precision="bf16",
