@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'OUT_OF_MEMORY', 'SHARED_MEMORY', 'resolve_device', 'send', 'default_precision', 'precision',
-           'free_memory', 'out_of_memory', 'in_batches', 'reading_processes', 'record_graph', 'Tape', 'record_tape',
-           'CapturedStep', 'torch_defaults', 'tracked']
+           'free_memory', 'out_of_memory', 'in_batches', 'reading_processes', 'numbered_generator', 'record_graph',
+           'Tape', 'record_tape', 'CapturedStep', 'torch_defaults', 'tracked']
 
 # %% ../nbs/00_device.ipynb #480746a9
 import gc
@@ -156,6 +156,15 @@ def reading_processes(
     what = f"{SHARED_MEMORY} has {free / 1e6:.0f} MB left, room for {fits} of {wanted} processes that read images"
     warnings.warn(f"{what}; this takes longer (in Docker, pass --shm-size=2g, or choose fewer workers)", stacklevel=2)
     return fits
+
+
+# %% ../nbs/00_device.ipynb #730c1369
+def numbered_generator(
+    seed: int,  # of the run
+    number: int,  # of a step, or of a pass
+) -> torch.Generator:  # on the CPU
+    "Random numbers of one step of a run."
+    return torch.Generator("cpu").manual_seed(seed * 1_000_003 + number)
 
 
 # %% ../nbs/00_device.ipynb #b2c6dfd3

