@@ -28,7 +28,8 @@ from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from minimax_diffusion.device import (
-    PRECISIONS, CapturedStep, numbered_generator, out_of_memory, precision, send, torch_defaults, tracked,
+    PRECISIONS, CapturedStep, check_precision, numbered_generator, out_of_memory, precision, send, torch_defaults,
+    tracked,
 )
 from .stage import Checkpoint, Stage, write_json
 from minimax_diffusion.console import (
@@ -96,7 +97,7 @@ class FineTuning(Record):
         require(0 < self.lr < math.inf, "lr", "a number above 0", self.lr)
         require(0 <= self.label_dropout < 1, "label_dropout", "at least 0 and below 1", self.label_dropout)
         require(_is_decay(self.ema_decay), "ema_decay", "at least 0 and below 1, or 'auto'", self.ema_decay)
-        if self.mixed_precision is not None: precision(self.mixed_precision, "cpu")
+        check_precision(self.mixed_precision)
         self._keep(_check_criterion(self.criterion))
 
     def _keep(self, criterion):

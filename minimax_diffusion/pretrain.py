@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from .device import resolve_device, send, torch_defaults, tracked
+from .device import computes_bf16, precision, resolve_device, send, torch_defaults, tracked
 from .stage import Checkpoint, Stage, first_line, share, write_json
 from .console import Record, at_least, check_seed, hold_signals, options, require, script
 from .images import dataset_digest, describe, to_tensors
@@ -78,6 +78,14 @@ def _unchanged(images, generator):
 
 AUGMENT = {"affine": random_affine, "mirror": random_mirror, "none": _unchanged}
 
+# %% ../nbs/41_pretrain.ipynb #39c6934e
+def _halved(mixed_precision, device):
+    "Whether to compute in bfloat16, \"bf16\", or not, \"no\"; \"auto\" leaves it to the device."
+    known = mixed_precision in ("no", "bf16", "auto")
+    require(known, "mixed_precision", "'no', 'bf16' or 'auto'", mixed_precision)
+    if mixed_precision == "auto": return "bf16" if computes_bf16(device) else "no"
+    return mixed_precision
+
 # %% ../nbs/41_pretrain.ipynb #42063b9b
 @dataclass(frozen=True)
 class Recipe(Record):
@@ -98,7 +106,7 @@ class Recipe(Record):
     ema_decay: float = 0.999  # of the averaged weights
     augment: str = "affine"  # "affine": handwriting; "mirror": photographs; "none"
     copies: int = 16  # variants of each image that become latents
-    mixed_precision: str = "no"  # "no" or "bf16"
+    mixed_precision: str = "no"  # "no", "bf16", or "auto": bf16 where the device has instructions for it
 
     def __post_init__(self):
         counts = ("image_size", "vae_batch_size", "batch_size", "num_layers",
@@ -110,7 +118,7 @@ class Recipe(Record):
             require(0 < value < math.inf, name, "a number above 0", value)
         require(0 <= self.kl_weight < math.inf, "kl_weight", "a number of at least 0", self.kl_weight)
         require(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1", self.ema_decay)
-        require(self.mixed_precision in ("no", "bf16"), "mixed_precision", "'no' or 'bf16'", self.mixed_precision)
+        _halved(self.mixed_precision, "cpu")
         if self.augment not in AUGMENT:
             raise ValueError(f"unknown augment {self.augment!r}; choose one of {', '.join(AUGMENT)}")
         fits = self.augment != "mirror" or self.copies <= 2
@@ -121,18 +129,18 @@ RECIPES = {
     "digits": Recipe(kl_weight=3e-5),
     "photos32": Recipe(
         vae_steps=2500, num_layers=6, num_attention_heads=3, attention_head_dim=64,
-        steps=6000, lr=2e-3, augment="mirror", copies=2, mixed_precision="bf16",
+        steps=6000, lr=2e-3, augment="mirror", copies=2, mixed_precision="auto",
     ),
     "photos64": Recipe(
         image_size=64, vae_channels=(16, 32, 64, 128), vae_steps=5000,
         num_layers=6, num_attention_heads=3, attention_head_dim=64, patch_size=1,
-        steps=12_000, lr=1e-3, ema_decay=0.9995, augment="mirror", copies=2, mixed_precision="bf16",
+        steps=12_000, lr=1e-3, ema_decay=0.9995, augment="mirror", copies=2, mixed_precision="auto",
     ),
     "photos32-gpu": Recipe(
         vae_channels=(64, 128, 256), vae_steps=40_000, vae_batch_size=128, vae_lr=4e-4,
         num_layers=12, num_attention_heads=6, attention_head_dim=64,
         steps=200_000, batch_size=256, lr=3e-4, ema_decay=0.9999,
-        augment="mirror", copies=2, mixed_precision="bf16",
+        augment="mirror", copies=2, mixed_precision="auto",
     ),
 }
 
@@ -163,9 +171,7 @@ def small_vae(
 # %% ../nbs/41_pretrain.ipynb #aebd4249
 def _autocast(device, mixed_precision):
     "Where the large products are computed in bfloat16."
-    if mixed_precision not in ("no", "bf16"):
-        raise ValueError(f"mixed_precision must be 'no' or 'bf16', got {mixed_precision!r}")
-    if mixed_precision == "no": return nullcontext()
+    if _halved(mixed_precision, device) == "no": return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
 # %% ../nbs/41_pretrain.ipynb #2b0c9381
@@ -367,16 +373,20 @@ def augmented_latents(
     images,  # uint8 (N, 3, H, W)
     recipe: Recipe = RECIPES["digits"],  # which variants, and how many
     seed: int = 0,  # of the variants
+    progress: bool = False,  # show a progress bar
 ) -> tuple:  # means and deviations, (copies * N, C, h, w), not scaled: all first variants, then all second ones, ...
     "Encode variants of every image."
     generator = torch.Generator().manual_seed(seed)
     means = []
     stds = []
-    for view in _views(images / 127.5 - 1, recipe, generator):
-        for part in view.split(64):
-            mean, std = _posterior(vae, part, recipe.mixed_precision)
-            means.append(mean)
-            stds.append(std)
+    total = recipe.copies * len(images)
+    with tqdm(total=total, desc="encode", unit="image", disable=not progress) as bar:
+        for view in _views(images / 127.5 - 1, recipe, generator):
+            for part in view.split(64):
+                mean, std = _posterior(vae, part, recipe.mixed_precision)
+                means.append(mean)
+                stds.append(std)
+                bar.update(len(part))
     return torch.cat(means), torch.cat(stds)
 
 # %% ../nbs/41_pretrain.ipynb #c3aa8bd2
@@ -473,9 +483,9 @@ def _read_vae(folder):
         raise ValueError(f"the VAE in vae={folder} cannot be loaded: {first_line(error)}") from error
 
 
-def _examples(vae, images, targets, recipe, seed, shared):
+def _examples(vae, images, targets, recipe, seed, shared, progress=False):
     "Means, deviations and labels as the transformer sees them; a VAE of our own gets the scale for a variance of one."
-    mean, std = augmented_latents(vae, images, recipe, seed)
+    mean, std = augmented_latents(vae, images, recipe, seed, progress)
     if not shared: vae.register_to_config(scaling_factor=round(1 / mean.std().item(), 5))
     scale, shift = _scale_shift(vae)
     labels = targets.repeat(len(mean) // len(images))  # the variants lie one copy after the other
@@ -545,6 +555,7 @@ def pretrain(
     device = resolve_device(device)
     train = load_dataset(dataset, root, "train", recipe.image_size, on_error, classes, download, mirror)
     recipe = _as_allowed(recipe, train, changes.get("augment"))
+    recipe = replace(recipe, mixed_precision=precision(_halved(recipe.mixed_precision, device), device))
     if len(train.classes) > 1000:
         raise ValueError(f"the label table has room for 1000 classes, {dataset} has {len(train.classes)}")
     shared = None if vae is None else _shared_vae(vae, device)
@@ -577,7 +588,7 @@ def _train_backbone(folder, train, recipe, vae, seed, device, checkpoints, run):
     shared = vae is not None
     vae_losses = []
     if not shared: vae, vae_losses = train_vae(images, recipe, seed, device, checkpoint=first, **run)
-    mean, std, labels = _examples(vae, images, targets, recipe, seed, shared)
+    mean, std, labels = _examples(vae, images, targets, recipe, seed, shared, run["progress"])
     transformer, losses = train_transformer(mean, std, labels, recipe, seed, device, checkpoint=second, **run)
     if share()[0]: return
     write_json(folder/"history.json", {"vae": vae_losses, "transformer": losses})
