@@ -620,13 +620,14 @@ def at_size(
 def check_apart(
     out,  # folder to write
     root,  # folder of images, or None
+    name: str = "out",  # of the setting
 ):
     "`ValueError` where a folder to write lies in a folder of images, or is one."
     if root is None: return
     out, root = Path(out).resolve(), Path(root).resolve()
     if root == out or root in out.parents:
-        raise ValueError(f"out={out} lies in the folder of the images, where it would be taken for a class; "
-                         "choose another out=")
+        raise ValueError(f"{name}={out} lies in the folder of the images, where it would be taken for a class; "
+                         f"choose another {name}=")
 
 # %% ../nbs/06_benchmarks.ipynb #1afa6309
 @lru_cache

@@ -104,7 +104,7 @@ def precision(
     if mixed_precision == "bf16" and computes_bf16(device) is False:
         what = "GPU" if device.type == "cuda" else "processor"
         warnings.warn(f"this {what} has no instructions for bfloat16 and emulates them, which is slow; "
-                      f"pass mixed_precision={default_precision(device)!r}", stacklevel=2)
+                      f"pass mixed_precision={default_precision(device)!r}")
     return mixed_precision or default_precision(device)
 
 

@@ -362,13 +362,14 @@ def distill(
     until: str | None = None,  # stop after this one of STAGES; None: do all
     part: str | None = None,  # 2/4: the second of four shares of the stage that until names; None: all of it
     progress: bool = True,  # say what is done, and show progress bars
+    latents: str | None = None,  # folder of the encoded images, which runs can share; None: in out
     **settings,
 ) -> Report | None:  # of all numbers of images per class; None where the run stops before its report
     "Distill a dataset, and compare what networks learn from it with other ways to choose as many images."
     judging = dict(networks=networks, evaluation_epochs=evaluation_epochs, evaluation_size=evaluation_size)
     asked = request(dataset, device, protocol, **judging, **settings)
     check_until(until, part)
-    run = Run(asked, out or default_folder(dataset), device, compile, download, progress, part)
+    run = Run(asked, out or default_folder(dataset), device, compile, download, progress, part, latents)
     if not run.record.finished and not run_stages(run, until): return None
     if run.leads: sweep(run.out)
     return load_report(run.out)
@@ -512,11 +513,14 @@ class Run:
         download: bool = False,  # fetch the images into root where a public archive has them
         progress: bool = True,  # say what is done, and show progress bars
         part: str | None = None,  # 2/4: the second of four shares; None: all, divided among the processes of a launch
+        latents=None,  # folder of the encoded images, which runs can share; None: in out
     ):
         self.request = request
         self.out = Path(out)
+        self.encoded = Path(latents or self.out/"latents")
         self.device = resolve_device(device)
         check_apart(out, request.root)
+        check_apart(self.encoded, request.root, "latents")
         self.compile = compile
         self.progress = progress
         self.part = part
@@ -549,16 +553,19 @@ class Run:
         if self.progress and self.leads: print(banner(self))
 
     def encode(self):
-        "The latents of all training images, once."
+        "The latents of all training images, once; found again where another run has encoded them."
         request = self.request
-        out = self.out/"latents"
         how = dict(new_labels=request.new_labels, mixed_precision=request.mixed_precision)
         how |= dict(part=self.part, progress=self.progress)
         try:
-            with self.record.timed("encode"): self.latents = encode_latents(self.train, self.model, out, **how)
+            with self.record.timed("encode"): self.latents = encode_latents(self.train, self.model, self.encoded, **how)
         except ImageError:
-            _forget(self.out)
+            _forget(self.out, self.encoded)
             raise
+        except OSError as error:
+            if self.encoded.parent == self.out: raise
+            _forget(self.out, self.encoded)
+            raise type(error)(str(error).replace("out=", "latents=")) from error
         if self.latents is None: raise Unfinished("encode")
 
     def takes(
@@ -581,13 +588,14 @@ class Run:
         return {title: numbered[0][max(self.request.ipc)] for title, numbered in self.sets.items()}
 
 
-def _forget(out):
-    "Take away a run that has not encoded anything, so that the remedy for a damaged image can begin in its folder."
-    partial = out/"latents.partial"
+def _forget(out, encoded):
+    "Take away a run that has not begun, so that the remedy for what stopped its encoding can begin in its folder."
+    partial = encoded.with_name(f"{encoded.name}.partial")
     if any(partial.glob("*.safetensors")): return
     shutil.rmtree(partial, ignore_errors=True)
+    if not out.is_dir() or any(file.name != "run.json" for file in out.iterdir()): return
     (out/"run.json").unlink(missing_ok=True)
-    if out.is_dir() and not any(out.iterdir()): out.rmdir()
+    out.rmdir()
 
 # %% ../nbs/40_distill.ipynb #b3a5b8b9
 def banner(
@@ -1411,6 +1419,7 @@ def plan(
     device: str | None = None,  # cuda or cpu; None: CUDA where there is one
     compile: bool = False,  # compile the transformer
     on: str | None = None,  # a machine to count for, such as h100x8; None: this one, timed
+    latents: str | None = None,  # folder of the encoded images, which runs can share
     **settings,
 ) -> Plan:  # shows as a table
     "What distill would do with these arguments, and about how long it would take; nothing is written."
@@ -1422,10 +1431,17 @@ def plan(
         run = Run(asked, folder/"run", device, compile, progress=False)
         run.load()
         counted = count_plan(asked, run.model, _extent(run), run.protocol, on or "h100")
-        if on is not None: return counted
+        if on is not None: return _spared(counted, latents)
         timed = Plan(_timed_stages(run, folder), str(run.device))
     costs = {stage.stage: dict(flop=stage.flop, memory=stage.memory) for stage in counted.stages}
-    return replace(timed, stages=tuple(replace(stage, **costs[stage.stage]) for stage in timed.stages))
+    whole = replace(timed, stages=tuple(replace(stage, **costs[stage.stage]) for stage in timed.stages))
+    return _spared(whole, latents)
+
+
+def _spared(plan, latents):
+    "A plan without the encoding, where another run has done it."
+    if latents is None or read_config(latents).get("stage") != "encode": return plan
+    return replace(plan, stages=plan.stages[1:])
 
 
 def _timed_stages(run, folder):
@@ -1500,6 +1516,7 @@ def minimax_distill(
     on: str = None,  # with plan: a machine to count for, such as h100x8; default: this one, timed
     until: str = None,  # stop after this stage: encode, choose, fine-tune, sample, measure, evaluate or report
     part: str = None,  # 2/4: the second of four shares of the stage that until names
+    latents: str = None,  # folder of the encoded images, which runs can share; default: in out
     progress: bool = True,  # say what is done, and show progress bars
     **settings,
 ):
@@ -1511,14 +1528,16 @@ def minimax_distill(
     lists = {name: readers.get(name, comma_list)(text) for name, text in typed.items()}
     how = dict(evaluation_epochs=evaluation_epochs, evaluation_size=evaluation_size, device=device)
     _check_together(plan, on, queue, until, part)
-    if plan: return print(_make_plan(dataset, protocol, compile=compile, on=on, **how, **lists, **settings))
+    if plan:
+        return print(_make_plan(dataset, protocol, compile=compile, on=on, latents=latents, **how, **lists, **settings))
     folder = Path(out or default_folder(dataset))
     if queue.cluster:
         asked = request(dataset, None if queue.cluster == "slurm" else device, protocol, **lists, **settings)
         switches = dict(compile=compile or None, download=download or None, progress=None if progress else False)
-        words = option_words(dataset=dataset, out=folder, protocol=protocol, **typed, **how, **switches, **settings)
+        options = dict(dataset=dataset, out=folder, latents=latents, protocol=protocol)
+        words = option_words(**options, **typed, **how, **switches, **settings)
         return queue_run(asked, folder, words, queue, device)
-    how |= dict(compile=compile, download=download, until=until, part=part, progress=progress)
+    how |= dict(compile=compile, download=download, until=until, part=part, latents=latents, progress=progress)
     report = distill(dataset, out, protocol, **how, **lists, **settings)
     if share()[0]: return  # the main process of a launch speaks
     if report is None: return print(f"The stage {until} is done, or this share of it; {folder} keeps it.")
