@@ -54,7 +54,7 @@ from .sample import check_sampling, sample
 from .guidance import PUBLISHED as STRENGTHS, Guidance, shared_points
 from .select import BY_FEATURES, Choosing
 from .networks import get_network
-from .protocols import Protocol, get_protocol, protocol_for, settled
+from .protocols import PROTOCOLS, Protocol, get_protocol, protocol_for, settled
 from .training import Training, fresh_network, load_pixels, load_teacher, native_size
 from minimax_diffusion.report import (
     FULL, Report, about_spread, load_report, measures_table, plot_accuracy, plot_sizes, published, published_table,
@@ -94,7 +94,7 @@ class Distillation(Record):
     sampling: Sampling = Sampling()  # of generated images
     guidance: Guidance = Guidance()  # strengths of terms, of the methods that have some; None: the published ones
     matching: MatchingSettings = MatchingSettings()  # of the method dm
-    protocol: Protocol | None = None  # of the networks that judge; None: by the size of the test images
+    protocol: Protocol | dict | None = None  # of the judges; None or some fields: the rest by the test images' size
 
     def __post_init__(self):
         for name in self.methods: find_method(name)
@@ -105,6 +105,7 @@ class Distillation(Record):
         for n in self.ipc: at_least(1, ipc=n)
         at_least(1, sets=self.sets, repeats=self.repeats, phase_size=self.phase_size, pool=self.pool)
         require(self.pool > 1 or not any(_parts(name).rule for name in self.methods), "pool", "at least 2", self.pool)
+        _refuse_idle(self)
         heavy = any({"modes", "start"} & set(_parts(name).terms) for name in self.methods)
         if self.weighted and not heavy:
             raise ValueError("weighted=True, but none of the methods leads images to modes or starts there; name one "
@@ -112,6 +113,21 @@ class Distillation(Record):
         check_seed(self.seed)
         judging = self.test_split in ("test", "val")
         require(judging, "test_split", "test or val, which nothing is trained on", self.test_split)
+
+
+def _refuse_idle(request):
+    "`ValueError` for a strength that no method takes, and for a pool from which none chooses."
+    guidance = request.guidance
+    used = {term for name in request.methods for term in _parts(name).terms}
+    idle = {name: (name, getattr(guidance, name)) for name in guidance.names if name not in used}
+    if guidance.unit and "modes" not in used: idle["modes"] = ("unit", True)
+    for term, (name, value) in idle.items():
+        raise ValueError(f"{name}={value} is given, but no method is led so: name {term} or dit+{term} among the "
+                         "methods, or leave it out")
+    chosen = any(_parts(name).rule for name in request.methods)
+    if request.pool != Distillation.pool and not chosen:
+        raise ValueError(f"pool={request.pool} is given, but no method chooses from a pool: name facility or "
+                         "dit+herding among the methods, or leave it out")
 
 # %% ../nbs/40_distill.ipynb #800265d3
 JUDGING = {"evaluation_epochs": "epochs", "evaluation_size": "image_size", "networks": "networks"}  # keyword -> field
@@ -126,13 +142,13 @@ def _refuse_unknown(settings):
 
 
 def _judging(benchmark, protocol, settings):
-    "The protocol of the networks that judge; None where their images' size will decide."
+    "The protocol of the networks that judge; where their images' size will decide, what departs from it, or None."
     changes = dict(benchmark.settings.get("evaluate", {}))
     named = changes.pop("protocol", None)
     protocol = protocol or named
     changes |= {JUDGING[name]: value for name, value in settings.items() if name in JUDGING and value is not None}
-    if changes and protocol is None: protocol = "hard" if benchmark.image_size > 64 else "small"
-    return protocol and get_protocol(protocol, **changes)
+    if protocol is None: return changes or None
+    return get_protocol(protocol, **changes)
 
 
 def _sizes(ipc):
@@ -169,7 +185,15 @@ def request(
     own.setdefault("matching", MatchingSettings(**known.get("matching", {})))
     own["protocol"] = _judging(benchmark, protocol, settings)
     own["ipc"] = _sizes(own.get("ipc", 10))
+    own["label_ids"] = _numbers(own.get("label_ids"))
     return Distillation(**{**own, **common, "dataset": dataset})
+
+
+def _numbers(label_ids):
+    "Labels as numbers, which a command line gives as text; what is none is refused where labels are read."
+    if isinstance(label_ids, str): label_ids = comma_pairs(label_ids)
+    if not isinstance(label_ids, dict): return label_ids
+    return {name: int(label) if str(label).isdecimal() else label for name, label in label_ids.items()}
 
 # %% ../nbs/40_distill.ipynb #14a766b4
 TUNED = {  # methods with an adapter -> settings in which its fine-tuning differs
@@ -370,7 +394,7 @@ def distill(
     asked = request(dataset, device, protocol, **judging, **settings)
     check_until(until, part)
     run = Run(asked, out or default_folder(dataset), device, compile, download, progress, part, latents)
-    if not run.record.finished and not run_stages(run, until): return None
+    if not (run.record.finished and run.models_are_older) and not run_stages(run, until): return None
     if run.leads: sweep(run.out)
     return load_report(run.out)
 
@@ -406,11 +430,20 @@ def check_images(
         named = ", ".join(f"{c} ({n})" for c, n in few.items())
         raise ValueError(f"ipc is {most}, but there are fewer training images of {named}; lower ipc or add images")
     if request.dataset == "folder" and not train.note.startswith("by file name"): check_twins(train, test)
-    protocol = request.protocol or protocol_for(native_size(test))[1]
+    protocol = _settle(request.protocol, test)
     sizes = list(request.ipc)
     check_request(protocol, request.repeats, sizes, len(train.classes), request.teacher, request.sets)
     if protocol.temperature: load_teacher(request.teacher, test.classes)
     return protocol
+
+
+def _settle(asked, test):
+    "The protocol: as asked for, else by the images' size; the paper's has other rates for more than 100 classes."
+    if not isinstance(asked, Protocol): asked = get_protocol(protocol_for(native_size(test))[1], **(asked or {}))
+    hard = PROTOCOLS["hard"]
+    own = {name: getattr(asked, name) for name in JUDGING.values()}
+    paper = replace(asked, **{name: getattr(hard, name) for name in own}) == hard
+    return get_protocol("hard-large", **own) if paper and len(test.classes) > 100 else asked
 
 # %% ../nbs/40_distill.ipynb #1443acc0
 def identity(
@@ -575,6 +608,14 @@ class Run:
         "Whether a piece falls to this share; without `part`, the processes of a launch do each one together."
         index, shares = share(self.part)
         return self.part is None or number % shares == index
+
+    @property
+    def models_are_older(self) -> bool:
+        "Whether no file of a local backbone or teacher was written since the report; else every stage looks at it."
+        places = [Path(place) for place in (self.request.backbone, self.request.teacher) if isinstance(place, str)]
+        found = [file for place in places for file in (place, *place.rglob("*")) if file.is_file()]
+        report = (self.out/"report.json").stat().st_mtime
+        return all(file.stat().st_mtime <= report for file in found)
 
     @property
     def sets(self) -> dict:
@@ -1505,7 +1546,7 @@ def minimax_distill(
     methods: str = None,  # random, herding, k_center, k_means, dm, dit, none, minimax, sparse, modes, ..., with commas
     classes: str = None,  # only these: a,b,c, or a text file with one class a line
     label_ids: str = None,  # class=label,class=label where the backbone does not know a class by name
-    protocol: str = None,  # hard, soft, cifar-lt, aerial or digits; default: the benchmark's
+    protocol: str = None,  # hard, soft, small, cifar-lt, aerial or digits; default: the benchmark's
     networks: str = None,  # that judge, comma-separated; default: the protocol's
     evaluation_epochs: int = None,  # of their training; default: the protocol's
     evaluation_size: int = None,  # side of their images, pixels; default: the protocol's

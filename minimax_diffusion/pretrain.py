@@ -524,7 +524,8 @@ def _banner(train, recipe, vae, device, out):
     first = "" if vae else f"{recipe.vae_steps:,} of the VAE, "
     return "\n".join([
         describe(train), f"images varied by: {recipe.augment}, {recipe.copies} of each",
-        f"steps: {first}{recipe.steps:,} of the DiT; on {device}, {recipe.mixed_precision}, into {out}"])
+        f"steps: {first}{recipe.steps:,} of the DiT; "
+        f"on {device}, mixed precision {recipe.mixed_precision}, into {out}"])
 
 # %% ../nbs/41_pretrain.ipynb #f926255d
 @torch_defaults()
