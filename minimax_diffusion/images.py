@@ -372,8 +372,9 @@ def subset(
 # %% ../nbs/03_images.ipynb #92230a0e
 def _check_once(classes):
     "`ValueError` where a list of classes names one twice."
-    if twice := sorted({name for name in classes if classes.count(name) > 1}):
-        raise ValueError(f"the list of classes names {_listed(twice)} more than once")
+    if len(set(classes)) == len(classes): return
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    raise ValueError(f"the list of classes names {_listed(twice)} more than once")
 
 
 def known_classes(
