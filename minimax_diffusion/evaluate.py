@@ -178,8 +178,7 @@ def check_unseen(
             if same := len(_files(dataset) & tested): raise _seen(name, same, len(test))
 
 
-def _files(dataset):
-    return {str(Path(path).resolve()) for path in dataset.images}
+def _files(dataset): return set(dataset.images.origins())
 
 
 def _seen(name, same, total):
@@ -243,11 +242,19 @@ def _choose(dataset, sizes, name, seed):
     numbers = ImageDataset(torch.arange(len(dataset)), dataset.targets, dataset.classes, dataset.image_size)
     return {n: per_class(numbers, n, seed).images.tolist() for n in sizes}
 
+def _check_equal(name, datasets):
+    "An error where sets that share a row have more images than others."
+    most = sorted({max(dataset.counts) for dataset in datasets})
+    if len(most) == 1: return
+    raise ValueError(f"the sets of {name} have {' and '.join(map(str, most))} images per class, whose mean would be "
+                     "the figure of neither; pass ipc= to take as many of each, or give each size a name of its own")
+
 def _choose_sets(name, datasets, sizes, sets, seed):
     "A list of (dataset, {size: places}): one for each set of a method."
     if len(datasets) > 1:
         count = len(datasets)
         if sets not in (1, count): raise ValueError(f"sets={sets}, but {name} comes as {count} sets")
+        if sizes == [None]: _check_equal(name, datasets)
         places = [_choose(dataset, sizes, name, seed + s) for s, dataset in enumerate(datasets)]
         return list(zip(datasets, places))
     [dataset] = datasets
@@ -552,6 +559,8 @@ def _digests(chosen, full, test, teacher):
     for method, sets in chosen.items():
         for s, (dataset, places) in enumerate(sets):
             name = f"{method} {s}" if s else method
+            if name in found:
+                raise ValueError(f"{name!r} has another meaning in the record; give the method {method!r} another name")
             found[name] = dataset_digest(subset(dataset, _largest(places)))
     return found
 

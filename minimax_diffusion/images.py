@@ -218,6 +218,10 @@ class FileIndex(Sequence):
         try: return os.stat(path).st_size
         except OSError as error: raise _unusable(path, error.strerror) from None
 
+    def origins(self):
+        "What tells each file from all others: here its path."
+        return [str(path.resolve()) for path in self]
+
     def entries(self):
         "The folder's name, the file's name and the bytes of each file."
         folders = [Path(folder).name for folder in self.folders]
@@ -267,6 +271,9 @@ class ImageDataset(Dataset):
             raise ValueError(f"{len(self.images)} images but {len(self.targets)} targets")
         if twice := sorted({c for c in self.classes if self.classes.count(c) > 1}):
             raise ValueError(f"two classes are called {_listed(twice)}; every class needs a name of its own")
+        if self.label_ids is not None and len(self.label_ids) != len(self.classes):
+            raise ValueError(f"{len(self.label_ids)} label_ids for {len(self.classes)} classes; give one for each, "
+                             "None for those that go by name")
         if self.weights is not None: _check_weights(self.weights, len(self.targets))
         last = len(self.classes) - 1
         targets = np.asarray(self.targets)
@@ -363,12 +370,20 @@ def subset(
     return chosen
 
 # %% ../nbs/03_images.ipynb #92230a0e
+def _check_once(classes):
+    "`ValueError` where a list of classes names one twice."
+    if len(set(classes)) == len(classes): return
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    raise ValueError(f"the list of classes names {_listed(twice)} more than once")
+
+
 def known_classes(
     classes: list[str],  # names
     known: list[str],  # that there are
     what: str,  # has them, for the message
 ):
-    "`ValueError` that lists the classes which are not among the known ones."
+    "`ValueError` that lists the classes which are not among the known ones, or are named twice."
+    _check_once(classes)
     known_names = set(known)
     if unknown := [name for name in classes if name not in known_names]:
         raise ValueError(f"{what} has no classes {_listed(unknown)}; it has {_listed(known)}")
@@ -380,12 +395,14 @@ def only_classes(
 ) -> ImageDataset:  # of these classes
     "Some of a dataset's classes, in the order given."
     known_classes(classes, dataset.classes, f"the dataset {dataset.name}")
+    kept = [dataset.classes.index(name) for name in classes]
     number = np.full(len(dataset.classes), -1)
-    number[[dataset.classes.index(name) for name in classes]] = np.arange(len(classes))
+    number[kept] = np.arange(len(classes))
     targets = number[np.asarray(dataset.targets)]
     chosen = subset(dataset, np.flatnonzero(targets >= 0))
     chosen.targets = _whole_numbers(targets[targets >= 0])
     chosen.classes = list(classes)
+    if dataset.label_ids is not None: chosen.label_ids = [dataset.label_ids[c] for c in kept]
     return chosen
 
 # %% ../nbs/03_images.ipynb #1bbf3b39
@@ -785,12 +802,14 @@ def _on_two_sides(values, sides):
     return (seen.sum(1) > 1)[numbers] & (values != 0)
 
 
-def _twins(files, sides):
-    "Rows of one picture in two splits: (twin, row) pairs. Only files of one size are opened."
-    sizes = np.fromiter((_bytes_of(files, row) for row in files.rows), np.uint64, len(files))
+def _sizes(files): return np.fromiter((_bytes_of(files, row) for row in files.rows), np.uint64, len(files))
+
+
+def _twins(sizes, sides, image):
+    "Places of one picture in two splits: (twin, place) pairs. Only files of one size are opened, by `image`."
     rows = np.flatnonzero(_on_two_sides(sizes, sides))
     rows = rows[np.argsort(sides[rows], kind="stable")]
-    marks = np.fromiter(_in_threads(_fingerprint, files[rows]), np.uint64, len(rows))
+    marks = np.fromiter(_in_threads(lambda row: _fingerprint(image(row)), rows), np.uint64, len(rows))
     twice = _on_two_sides(marks, sides[rows])
     rows, marks = rows[twice], marks[twice]
     _, first, same = np.unique(marks, return_index=True, return_inverse=True)
@@ -798,10 +817,10 @@ def _twins(files, sides):
     return [(a, b) for a, b in zip(firsts, rows) if sides[a] != sides[b]]
 
 
-def _warn_of_twins(files, pairs):
-    "A warning where one picture lies in two splits."
+def _warn_of_twins(pairs):
+    "A warning where one picture lies in two splits, under these names."
     if not pairs: return
-    shown = _listed([f"{files[a].name} = {files[b].name}" for a, b in pairs[:3]], 3)
+    shown = _listed([f"{a} = {b}" for a, b in pairs[:3]], 3)
     if len(pairs) > 3: shown += f" and {len(pairs) - 3} more"
     warnings.warn(f"{len(pairs)} images lie in two splits, which flatters every test: {shown}; remove one of each")
 
@@ -856,12 +875,17 @@ def check_twins(
 ):
     "A warning where test images are byte for byte training images, too; `ValueError` where all are."
     if isinstance(train.images, torch.Tensor) or isinstance(test.images, torch.Tensor): return
-    files = FileIndex.of([*train.images, *test.images])
-    pairs = _twins(files, np.repeat([0, 1], [len(train), len(test)]))
+    start = len(train)
+    def _image(i): return train.images[i] if i < start else test.images[i - start]
+    sizes = np.concatenate([_sizes(train.images), _sizes(test.images)])
+    pairs = _twins(sizes, np.repeat([0, 1], [start, len(test)]), _image)
     if len(pairs) == len(test):
         raise ValueError(f"all {len(test)} test images of {test.name} are training images, too, byte for byte, so that "
                          "a test would say nothing; give the splits different images")
-    _warn_of_twins(files, pairs)
+    _warn_of_twins([(_name(train.images, a), _name(test.images, b - start)) for a, b in pairs])
+
+
+def _name(files, i): return files.name(files.rows[i])
 
 # %% ../nbs/03_images.ipynb #2001fc7e
 def _chosen_folders(root, classes):
@@ -872,6 +896,7 @@ def _chosen_folders(root, classes):
         _check_layout(root, found)
         return found
     classes = [_nfc(c) for c in classes]
+    _check_once(classes)
     places = {}
     for c, safe in zip(classes, safe_folders(classes)):
         places[c] = found.get(c) or found.get(safe)
@@ -900,6 +925,14 @@ def _gather(root, classes):
         left_out += others
     return list(folders), runs, left_out
 
+
+def _check_alike(roots, found):
+    "An error where the folders that make one set have different classes, whose numbers would differ."
+    for root, classes in zip(roots, found):
+        if classes == found[0]: continue
+        raise ValueError(f"{root} has the classes {_listed(classes)}, and {roots[0]} has {_listed(found[0])}; to read "
+                         "them as one set, name the classes that all of them have with classes=")
+
 # %% ../nbs/03_images.ipynb #8772fa4f
 def _side_numbers(files, insides, targets):
     "Which split each image belongs to, as a number, by the hash of its name; a warning names twins."
@@ -910,7 +943,8 @@ def _side_numbers(files, insides, targets):
     for rows in np.split(order, np.flatnonzero(np.diff(targets[order])) + 1):
         names = [insides[places[row]] + files.name(row) for row in rows]
         sides[rows] = [number[side] for side in _sides(names)]
-    _warn_of_twins(files, _twins(files, sides))
+    pairs = _twins(_sizes(files), sides, files.__getitem__)
+    _warn_of_twins([(files.name(a), files.name(b)) for a, b in pairs])
     return sides
 
 
@@ -946,7 +980,7 @@ def _index(runs):
 
 # %% ../nbs/03_images.ipynb #ecbf436e
 def image_folder(
-    root: str | Path | list,  # folder holding one folder a class, or several such folders
+    root: str | Path | list,  # folder holding one folder a class, or several such folders, of the same classes
     image_size: int = 256,  # side of the centre crop, pixels
     classes: list[str] | None = None,  # class folders to use, in this order; None: all, sorted
     mirror: bool = True,  # does a mirror image keep its class?
@@ -961,6 +995,7 @@ def image_folder(
     if split is not None: _check_split(split)
     roots = root if isinstance(root, list) else [root]
     gathered = [_gather(Path(r), classes) for r in roots]
+    _check_alike(roots, [found for found, _, _ in gathered])
     names = gathered[0][0]
     runs = sorted((run for _, found, _ in gathered for run in found), key=attrgetter("target"))
     left_out = [file for _, _, others in gathered for file in others]

@@ -26,7 +26,7 @@ from minimax_diffusion.device import (
 from .stage import Stage, read_config, share, verify, write_atomic
 from .stage import digest as digest_of
 from .console import at_least, markdown_table, script
-from .images import ImageDataset, dataset_digest, describe
+from .images import ImageDataset, _check_once, dataset_digest, describe
 from .labels import resolve_labels, with_labels
 from .benchmarks import at_size, check_apart, get_benchmark, load_dataset
 from .backbone import Backbone, load_backbone, network_digest
@@ -390,6 +390,7 @@ def only(
     classes: list,  # names, in the order wanted
 ) -> LatentCache:  # of the same files
     "The images of some classes as a cache of their own; nothing is copied."
+    _check_once(classes)
     if unknown := [c for c in classes if c not in self.classes]:
         choice = ", ".join(self.classes[:20])
         raise ValueError(f"unknown classes {', '.join(map(str, unknown))}; choose among {choice}")

@@ -85,6 +85,11 @@ class ShardIndex(FileIndex):
 
     def size(self, row): return int(self.sizes[row])
 
+    def origins(self):
+        "What tells each image from all others: its shard, and where in it."
+        shards = [str(shard.resolve()) for shard in self.shards]
+        return [(shards[self.shard[row]], int(self.starts[row])) for row in self.rows]
+
     def listed(self): return None  # the names of the classes, where the shards have them
 
     def called(self, row):
@@ -264,14 +269,16 @@ def _by_folder(folders):
     return [p[shared] for p in parts], ["".join(f"{name}/" for name in p[shared + 1:]) for p in parts]
 
 
-def _classes(labels, names, where):
-    "The classes of a set, and the number of each of the labels that its images have."
+def _classes(labels, names, where, counted=False):
+    "The classes of a set, and the number of each of its labels: a name, or, where `counted`, if it can be a place."
     numbers = all(label.isdecimal() for label in labels)
+    places = numbers and names is not None and max(map(int, labels)) < len(names)
+    if places and counted: return list(names), [int(label) for label in labels]
     if names is None: names = sorted(set(labels), key=int if numbers else None)
     place = {name: i for i, name in enumerate(names)}
     unknown = [label for label in labels if label not in place]
     if not unknown: return list(names), [place[label] for label in labels]
-    if numbers and max(map(int, labels)) < len(names): return list(names), [int(label) for label in labels]
+    if places: return list(names), [int(label) for label in labels]
     raise ValueError(f"{where} lists {len(names)} classes ({_listed(names, 3)}), and not {_listed(unknown, 3)}, which "
                      "images have; list a name for each class, where they are numbers the first for 0")
 
@@ -328,11 +335,12 @@ def read_shards(
     check_on_error(on_error)
     read = _parquet_images if shards[0].suffix.lower() == ".parquet" else _tar_images
     files, numbers, labels, left_out = _collect(shards, read)
+    counted = read is _tar_images and bool(labels)  # by a .cls; folders, and Parquet's labels, are names
     numbers, labels, insides = _labelled(files, numbers, labels)
     listed, where = _class_list(shards)
     if listed is None: listed, where = files.listed(), shards[0]
     if listed is None and all(map(str.isdecimal, labels)): listed, where = names, "the benchmark"
-    classes, table = _classes([_nfc(label) for label in labels], listed, where)
+    classes, table = _classes([_nfc(label) for label in labels], listed, where, counted)
     if _only_splits(classes):
         raise ValueError(f"{shards[0]} holds splits ({_listed(classes)}), not classes; make shards of each split, "
                          "such as train-000.tar and val-000.tar")
