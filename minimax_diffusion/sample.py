@@ -616,6 +616,39 @@ def sample(
     return DistilledSet(stage.out)
 
 # %% ../nbs/27_sample.ipynb #1cec7cc1
+def _next_step(folder):
+    "The command that evaluates a set; in words what is still to be filled in."
+    record = read_config(folder)
+    name, classes = record["dataset"], record["classes"]
+    known = name in BENCHMARKS or name.startswith("hub:")
+    if not known: return "minimax_evaluate measures them against real test images, whose folder --test names"
+    command = ["minimax_evaluate", str(folder), "--test", name, "--out", str(folder.with_name("evaluation"))]
+    every = get_benchmark(name).classes
+    if every and classes != list(every): command += ["--classes", comma_text(classes)]
+    if name == "digits" or name.startswith("hub:"): return f"next: {shlex.join(command)}"
+    return f"next, with the folder of your images in place of IMAGES: {shlex.join([*command, '--root', 'IMAGES'])}"
+
+
+def _from_real(backbone, adapter, folder, led, choosing, ipc, classes, seed):
+    "The terms, and the target of a choice, from the latents of the classes that are drawn."
+    cache = None
+    if folder is not None:
+        labels = _wanted_labels(backbone, adapter, classes)
+        cache = LatentCache(folder)
+        cache.check_backbone(backbone)
+        _check_same_labels(labels, cache)
+        wanted = set(labels.values())
+        cache = cache.only([name for name, label in zip(cache.classes, cache.label_ids) if label in wanted])
+    terms = led.terms(cache, ipc, seed)
+    if cache is not None and not led.by_points and not choosing.needs_real:
+        raise ValueError("latents= is given, but nothing looks at real images; name a term or a choice that does, or "
+                         "leave latents out")
+    if choosing.needs_real and cache is None:
+        raise ValueError(f"select={choosing.select} chooses towards real images: pass latents=, the folder of theirs, "
+                         "or target=pool")
+    return terms, cache if choosing.needs_real else None
+
+
 @script
 @options(Sampling, Guidance, Choosing, command=True)
 def minimax_sample(
@@ -651,36 +684,3 @@ def minimax_sample(
     )
     if not folder.exists(): return print(f"Part {part} is drawn; {folder} will be there when the other parts are")
     print(f"The images are in {folder}: look at {folder/'gallery.svg'}; {_next_step(folder)}")
-
-
-def _next_step(folder):
-    "The command that evaluates a set; in words what is still to be filled in."
-    record = read_config(folder)
-    name, classes = record["dataset"], record["classes"]
-    known = name in BENCHMARKS or name.startswith("hub:")
-    if not known: return "minimax_evaluate measures them against real test images, whose folder --test names"
-    command = ["minimax_evaluate", str(folder), "--test", name, "--out", str(folder.with_name("evaluation"))]
-    every = get_benchmark(name).classes
-    if every and classes != list(every): command += ["--classes", comma_text(classes)]
-    if name == "digits" or name.startswith("hub:"): return f"next: {shlex.join(command)}"
-    return f"next, with the folder of your images in place of IMAGES: {shlex.join([*command, '--root', 'IMAGES'])}"
-
-
-def _from_real(backbone, adapter, folder, led, choosing, ipc, classes, seed):
-    "The terms, and the target of a choice, from the latents of the classes that are drawn."
-    cache = None
-    if folder is not None:
-        labels = _wanted_labels(backbone, adapter, classes)
-        cache = LatentCache(folder)
-        cache.check_backbone(backbone)
-        _check_same_labels(labels, cache)
-        wanted = set(labels.values())
-        cache = cache.only([name for name, label in zip(cache.classes, cache.label_ids) if label in wanted])
-    terms = led.terms(cache, ipc, seed)
-    if cache is not None and not led.by_points and not choosing.needs_real:
-        raise ValueError("latents= is given, but nothing looks at real images; name a term or a choice that does, or "
-                         "leave latents out")
-    if choosing.needs_real and cache is None:
-        raise ValueError(f"select={choosing.select} chooses towards real images: pass latents=, the folder of theirs, "
-                         "or target=pool")
-    return terms, cache if choosing.needs_real else None
