@@ -234,10 +234,11 @@ def save_pipeline(
     backbone: Backbone,  # the one that was fine-tuned; left as it is
     adapter: str | Path,  # folder written by finetune
     out: str | Path,  # folder to write
+    weights: str = "ema",  # "ema": the moving average; "last": the last step's
 ) -> Path:  # a folder for diffusers.DiTPipeline.from_pretrained
     "Merge an adapter into its backbone and save the whole model for diffusers, if it is not there already."
     opened = Adapter(adapter)
-    state = read_adapter(adapter, backbone)
+    state = read_adapter(adapter, backbone, weights)
     labels = dict(zip(opened.classes, opened.label_ids))
     new = {labels[c]: c for c in opened.new_labels}
     names = name_labels(backbone.id2label, new)

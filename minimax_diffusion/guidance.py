@@ -375,15 +375,22 @@ class Guidance(Record):
         "The terms that have a strength."
         return tuple(name for name in PUBLISHED if getattr(self, name) is not None)
 
+    @property
+    def by_points(self) -> tuple:
+        "Those of them that need points of real images."
+        return tuple(name for name in self.names if name != "apart")
+
     def only(
         self,
         names,  # of terms
     ) -> "Guidance":
-        "Some of the terms; those without a strength take the published one."
+        "Some of the terms, with the settings that belong to them; those without a strength take the published one."
         usual = PUBLISHED | ({"modes": 1.0} if self.unit else {})
         strengths = {name: getattr(self, name) for name in names}
         strengths = {name: usual[name] if value is None else value for name, value in strengths.items()}
-        return replace(self, **dict.fromkeys(PUBLISHED) | strengths)
+        points = self.points if set(names) - {"apart"} else Guidance.points
+        own = {"unit": self.unit and "modes" in names, "points": points}
+        return replace(self, **dict.fromkeys(PUBLISHED) | strengths | own)
 
     def terms(
         self,
@@ -392,9 +399,10 @@ class Guidance(Record):
         seed: int = 0,  # of the clustering
         find: Callable = class_points,  # gives points; is called with latents, k, and rule and seed by name
     ) -> list:  # for the argument guidance
-        "The terms, with their points."
-        if latents is None and set(self.names) - {"apart"}:
-            asked = ", ".join(name for name in self.names if name != "apart")
+        "The terms, with their points; `ValueError` where they lack some, or a setting has no term to belong to."
+        self._check_idle()
+        if latents is None and self.by_points:
+            asked = ", ".join(self.by_points)
             raise ValueError(f"{asked} needs points of real images: pass latents=, the folder of theirs")
         found = []
         if {"modes", "start"} & set(self.names): own = find(latents, ipc, rule=self.points, seed=seed)
@@ -405,3 +413,11 @@ class Guidance(Record):
             few = find(latents, min(10, *map(int, latents.targets.bincount())), rule=self.points, seed=seed)
             found.append(Transport(few, self.transport))
         return found
+
+    def _check_idle(self):
+        "`ValueError` where a setting would change nothing, because its term has no strength."
+        if self.unit and self.modes is None:
+            raise ValueError("unit=True says how modes pull: pass modes=1, too, or leave unit out")
+        if self.points != Guidance.points and not self.by_points:
+            raise ValueError(f"points={self.points} is for modes, transport and start: pass one of them, too, or "
+                             "leave points out")

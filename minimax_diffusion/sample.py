@@ -41,7 +41,7 @@ from .backbone import Backbone, load_backbone
 from .adapter import Adapter, phase_adapters, read_adapter
 from .latents import LatentCache, backbone_of
 from minimax_diffusion.sampler import (
-    Sampling, _among, _first, _tuned_transformer, decode_batch, denoise_batch, generate, get_scheduler,
+    Sampling, _among, _first, _set_scheduler, _tuned_transformer, decode_batch, denoise_batch, generate,
     image_generators, prepare,
 )
 from .guidance import Guidance
@@ -305,14 +305,34 @@ def _tars(images):
     return files
 
 # %% ../nbs/27_sample.ipynb #add5fccc
-def _check_choice(choosing, target, labels):
-    "`ValueError` where a target is missing, lacks a class, or is given and means nothing."
+def _check_pool(pool, **rules):
+    "`ValueError` where a rule is given, and there is no pool that it could choose from."
+    idle = [f"{name}={value}" for name, value in rules.items() if value != getattr(Choosing, name)]
+    if pool > 1 or not idle: return
+    raise ValueError(f"{idle[0]} is for a choice from a pool; pass pool=2 or more, or leave it out")
+
+
+def _check_same_labels(labels, latents):
+    "`ValueError` where the latents have a class of the same name under another label."
+    theirs = dict(zip(latents.classes, latents.label_ids))
+    if wrong := [name for name in labels if theirs.get(name, labels[name]) != labels[name]]:
+        name = wrong[0]
+        raise ValueError(f"the class {name} is to be drawn with label {labels[name]}, but has label {theirs[name]} in "
+                         f"the latents {latents.path}; pass those that the adapter was fine-tuned on, or encode the "
+                         "images with the same labels")
+
+
+def _check_choice(choosing, target, labels, backbone):
+    "`ValueError` where a target is missing, does not fit, lacks a class, or is given and means nothing."
     if choosing.needs_real and target is None:
         raise ValueError(f"select={choosing.select} chooses towards real images: pass target=, their latents")
     if target is not None and not choosing.needs_real:
         raise ValueError("target= belongs to a choice by facility or groups from a pool; pass pool=2 or more, or leave "
                          "target out")
-    if lost := [name for name, label in labels.items() if target is not None and label not in target.label_ids]:
+    if target is None: return
+    target.check_backbone(backbone)
+    _check_same_labels(labels, target)
+    if lost := [name for name, label in labels.items() if label not in target.label_ids]:
         raise ValueError(f"the target has no real images of {_first(lost)}; encode them, too")
 
 
@@ -368,7 +388,7 @@ def check_sampling(
     settings: Sampling,  # that are wanted
     backbone: Backbone,  # to draw with
 ):
-    "`ValueError` where settings ask for more steps or channels than a model has, or for images of no class."
+    "`ValueError` where settings ask for more steps or channels than a model has, for too few steps, or for no class."
     scale = settings.guidance_scale
     require(scale >= 1, "guidance_scale", "at least 1, no guidance, for below that images lose their class", scale)
     most, channels = backbone.scheduler.config.num_train_timesteps, backbone.latent_shape[0]
@@ -376,7 +396,7 @@ def check_sampling(
     require(steps <= most, "num_inference_steps", f"at most {most}", steps)
     fits = guided is None or guided <= channels
     require(fits, "guided_channels", f"at most {channels}, the channels of a latent", guided)
-    get_scheduler(settings.scheduler, backbone.scheduler.config).set_timesteps(steps)
+    _set_scheduler(settings, backbone.scheduler.config)
 
 
 def _check_request(ipc, batch_size, seed, part):
@@ -392,6 +412,15 @@ def _adapters(backbone, adapter, weights):
     adapters = phase_adapters(adapter)
     read_adapter(next(iter(adapters)), backbone, weights)
     return adapters if len(adapters) > 1 else dict.fromkeys(adapters)
+
+
+def _check_phases(adapters, labels):
+    "`ValueError` where no phase has a class: no adapter would draw it."
+    if None in adapters.values(): return
+    known = [name for classes in adapters.values() for name in classes]
+    if lost := [name for name in labels if name not in known]:
+        raise ValueError(f"unknown classes {_first(lost)}, which no phase of the adapter has; "
+                         f"choose among {_first(known, 20)}")
 
 
 def _at_a_time(guidance, labels, ipc):
@@ -553,11 +582,13 @@ def sample(
     settings = replace(settings or Sampling(), **kwargs)
     _check_request(ipc, batch_size, seed, part)
     choosing = Choosing(pool, select, "pool" if target is None and select != "groups" else "real")
+    _check_pool(pool, select=select)
     check_sampling(settings, backbone)
     mixed_precision = precision(mixed_precision, backbone.device)
     adapters = _adapters(backbone, adapter, settings.weights)
     labels = _wanted_labels(backbone, adapter, classes)
-    _check_choice(choosing, target, labels)
+    _check_phases(adapters, labels)
+    _check_choice(choosing, target, labels, backbone)
     config = _identity(settings, ipc, labels, seed, mixed_precision)
     config |= _guidance_settings(guidance) | _choice_settings(choosing)
     if tars:
@@ -585,6 +616,39 @@ def sample(
     return DistilledSet(stage.out)
 
 # %% ../nbs/27_sample.ipynb #1cec7cc1
+def _next_step(folder):
+    "The command that evaluates a set; in words what is still to be filled in."
+    record = read_config(folder)
+    name, classes = record["dataset"], record["classes"]
+    known = name in BENCHMARKS or name.startswith("hub:")
+    if not known: return "minimax_evaluate measures them against real test images, whose folder --test names"
+    command = ["minimax_evaluate", str(folder), "--test", name, "--out", str(folder.with_name("evaluation"))]
+    every = get_benchmark(name).classes
+    if every and classes != list(every): command += ["--classes", comma_text(classes)]
+    if name == "digits" or name.startswith("hub:"): return f"next: {shlex.join(command)}"
+    return f"next, with the folder of your images in place of IMAGES: {shlex.join([*command, '--root', 'IMAGES'])}"
+
+
+def _from_real(backbone, adapter, folder, led, choosing, ipc, classes, seed):
+    "The terms, and the target of a choice, from the latents of the classes that are drawn."
+    cache = None
+    if folder is not None:
+        labels = _wanted_labels(backbone, adapter, classes)
+        cache = LatentCache(folder)
+        cache.check_backbone(backbone)
+        _check_same_labels(labels, cache)
+        wanted = set(labels.values())
+        cache = cache.only([name for name, label in zip(cache.classes, cache.label_ids) if label in wanted])
+    terms = led.terms(cache, ipc, seed)
+    if cache is not None and not led.by_points and not choosing.needs_real:
+        raise ValueError("latents= is given, but nothing looks at real images; name a term or a choice that does, or "
+                         "leave latents out")
+    if choosing.needs_real and cache is None:
+        raise ValueError(f"select={choosing.select} chooses towards real images: pass latents=, the folder of theirs, "
+                         "or target=pool")
+    return terms, cache if choosing.needs_real else None
+
+
 @script
 @options(Sampling, Guidance, Choosing, command=True)
 def minimax_sample(
@@ -607,6 +671,7 @@ def minimax_sample(
     "Draw the distilled dataset as an image folder."
     settings, led, choosing = (kind(**record_fields(kind, settings)) for kind in (Sampling, Guidance, Choosing))
     _check_request(ipc, batch_size, seed, part)
+    _check_pool(**asdict(choosing))
     adapter = None if adapter == "none" else adapter
     if adapter is not None: Adapter(next(iter(phase_adapters(adapter))))  # says what is wrong before a model is loaded
     if backbone is None and adapter is not None: backbone = backbone_of(adapter)
@@ -619,31 +684,3 @@ def minimax_sample(
     )
     if not folder.exists(): return print(f"Part {part} is drawn; {folder} will be there when the other parts are")
     print(f"The images are in {folder}: look at {folder/'gallery.svg'}; {_next_step(folder)}")
-
-
-def _next_step(folder):
-    "The command that evaluates a set; in words what is still to be filled in."
-    record = read_config(folder)
-    name, classes = record["dataset"], record["classes"]
-    known = name in BENCHMARKS or name.startswith("hub:")
-    if not known: return "minimax_evaluate measures them against real test images, whose folder --test names"
-    command = ["minimax_evaluate", str(folder), "--test", name, "--out", str(folder.with_name("evaluation"))]
-    every = get_benchmark(name).classes
-    if every and classes != list(every): command += ["--classes", comma_text(classes)]
-    if name == "digits" or name.startswith("hub:"): return f"next: {shlex.join(command)}"
-    return f"next, with the folder of your images in place of IMAGES: {shlex.join([*command, '--root', 'IMAGES'])}"
-
-
-def _from_real(backbone, adapter, folder, led, choosing, ipc, classes, seed):
-    "The terms, and the target of a choice, from the latents of the classes that are drawn."
-    cache = None
-    if folder is not None:
-        labels = _wanted_labels(backbone, adapter, classes).values()
-        cache = LatentCache(folder)
-        cache.check_backbone(backbone)
-        cache = cache.only([name for name, label in zip(cache.classes, cache.label_ids) if label in labels])
-    terms = led.terms(cache, ipc, seed)
-    if choosing.needs_real and cache is None:
-        raise ValueError(f"select={choosing.select} chooses towards real images: pass latents=, the folder of theirs, "
-                         "or target=pool")
-    return terms, cache if choosing.needs_real else None

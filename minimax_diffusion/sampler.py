@@ -111,6 +111,17 @@ class Sampling(Record):
         if self.weights not in ("ema", "last"):
             raise ValueError(f"weights must be 'ema' or 'last', got {self.weights!r}")
 
+
+def _set_scheduler(settings, config):
+    "The scheduler at its first step; `ValueError` where that is not in noise."
+    scheduler = get_scheduler(settings.scheduler, config)
+    scheduler.set_timesteps(settings.num_inference_steps)  # stays on the CPU: a number on the GPU would be waited for
+    first, total = float(scheduler.timesteps[0]), config["num_train_timesteps"]
+    if first >= total / 2: return scheduler
+    raise ValueError(f"num_inference_steps is {settings.num_inference_steps}, and {type(scheduler).__name__} would "
+                     f"begin at timestep {first:g} of {total}, where hardly any noise is expected; take more steps, or "
+                     "scheduler='dpm++', which begins in noise with a single one")
+
 # %% ../nbs/23_sampler.ipynb #7ad4e25e
 def image_generators(
     labels: list,  # label of each image
@@ -215,8 +226,7 @@ def sample_latents(
     settings = replace(settings or Sampling(), **kwargs)
     device = backbone.device
     labels = torch.as_tensor(labels, device=device)
-    scheduler = get_scheduler(settings.scheduler, backbone.scheduler.config)
-    scheduler.set_timesteps(settings.num_inference_steps)  # stays on the CPU: a number on the GPU would be waited for
+    scheduler = _set_scheduler(settings, backbone.scheduler.config)
     learned = scheduler.config.get("variance_type") in ("learned", "learned_range")
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     options = {"generator": generator} if takes_generator else {}

@@ -182,6 +182,14 @@ def _scores(network, x):
     with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False):
         return network(x).float()
 
+def _as_learned(network, x, protocol):
+    "Images that were normalised for a protocol, as a network with a normalisation of its own learned to see them."
+    given = protocol.mean, protocol.std
+    own = getattr(network, "normalization", given)
+    if own == given: return x
+    (mean, std), (own_mean, own_std) = ([_on(v, x.device).view(3, 1, 1) for v in pair] for pair in (given, own))
+    return (std * x + mean - own_mean) / own_std
+
 # %% ../nbs/33_training.ipynb #5d3f8cf8
 @torch.no_grad()
 def accuracy(
@@ -196,7 +204,7 @@ def accuracy(
     device = next(network.parameters()).device
     right = 0
     for x, y in zip(images.split(batch_size), targets.split(batch_size)):
-        scores = _scores(network, normalize(x.to(device), protocol))
+        scores = _scores(network, _as_learned(network, normalize(x.to(device), protocol), protocol))
         right += (scores.argmax(1) == y.to(device)).sum()
     return 100 * int(right) / len(targets)
 
@@ -276,7 +284,7 @@ def _compare(student, x, own, pasted, shares, teacher, weights=None):
     if not student.protocol.temperature: return hard_loss(_scores(student.forward, x), own, pasted, shares, weights)
     with torch.no_grad():
         _scores(student.network, x)  # a first update of the running statistics of batch norm, as in RDED's code
-        wanted = _scores(teacher, x)
+        wanted = _scores(teacher, _as_learned(teacher, x, student.protocol))
     if weights is not None: weights = shares[0] * weights[0] + shares[1] * weights[1]
     return soft_loss(_scores(student.forward, x), wanted, student.protocol.temperature, weights)
 
@@ -821,6 +829,7 @@ def _read_teacher(folder, classes):
         if _sizes(planned.state_dict()) != _sizes(state): raise ValueError("its weights are another network's")
         network = _planned_network(config)
         network.load_state_dict(state)
+        network.normalization = tuple(tuple(map(float, config["settings"][name])) for name in ("mean", "std"))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ValueError(f"{folder} is damaged ({first_line(error)}); {remedy}") from None
     return network.eval()
@@ -876,6 +885,8 @@ def imagenet_rows(
 
 class OfImageNet(nn.Module):
     "A classifier of ImageNet that answers for some of its classes."
+    normalization = PROTOCOLS["soft"].mean, PROTOCOLS["soft"].std  # of the images that it learned from
+
     def __init__(
         self,
         network: nn.Module,  # (N, 3, S, S) -> (N, 1000)

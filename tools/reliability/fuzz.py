@@ -54,7 +54,7 @@ def read_adapters(folder, whole):
 
 def draw_adapter(folder, whole):
     "Draw with an adapter: the names of its classes become folders."
-    return sample(whole.backbone, folder, folder.parent/'drawn', ipc=1, num_inference_steps=1, progress=False)
+    return sample(whole.backbone, folder, folder.parent/'drawn', ipc=1, num_inference_steps=2, progress=False)
 
 
 def read_pipeline(folder, whole):
