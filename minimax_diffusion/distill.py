@@ -741,7 +741,8 @@ def save_merged(
 ):
     "The backbone with its adapter folded in, where one adapter holds all classes."
     if "minimax" not in run.request.methods: return
-    if len(phase_adapters(run.out/"adapter")) == 1: save_pipeline(run.model, run.out/"adapter", run.out/"pipeline")
+    if len(phase_adapters(run.out/"adapter")) > 1: return
+    save_pipeline(run.model, run.out/"adapter", run.out/"pipeline", run.request.sampling.weights)
 
 # %% ../nbs/40_distill.ipynb #62287ab9
 def judge_sets(

@@ -470,6 +470,14 @@ def _check_request(batch_size, workers, mixed_precision, part, device):
     precision(mixed_precision, resolve_device(device))
 
 
+def _next_command(cache, out):
+    "The command that fine-tunes on a cache, as it can be pasted into a shell."
+    stage = "minimax_finetune" if len(cache.classes) <= 20 else "minimax_phases"  # of so many classes a phase
+    command = [stage, "--latents", str(out)]
+    if cache.backbone != "digits": command += ["--backbone", cache.backbone]
+    return shlex.join(command)
+
+
 @script
 def minimax_encode(
     dataset: str = "digits",  # name of a benchmark, or "folder"
@@ -504,11 +512,3 @@ def minimax_encode(
     )
     if cache is None: return print(f"Part {part} is encoded; {out} will be there when the other parts are")
     print(f"{cache} is in {out}; next: {_next_command(cache, out)}")
-
-
-def _next_command(cache, out):
-    "The command that fine-tunes on a cache, as it can be pasted into a shell."
-    stage = "minimax_finetune" if len(cache.classes) <= 20 else "minimax_phases"  # of so many classes a phase
-    command = [stage, "--latents", str(out)]
-    if cache.backbone != "digits": command += ["--backbone", cache.backbone]
-    return shlex.join(command)

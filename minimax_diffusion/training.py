@@ -80,10 +80,15 @@ def native_size(
 ) -> int:  # pixels
     "Shorter side of the images as they are, before any resizing; of files, the median."
     if isinstance(dataset.images, Tensor): return min(dataset.images.shape[-2:])
-    sides = []
-    for path in dataset.images[::max(1, len(dataset) // most)]:
-        with Image.open(path) as image: sides.append(min(image.size))
+    sides = [_shorter_side(path) for path in dataset.images[::max(1, len(dataset) // most)]]
     return sorted(sides)[len(sides) // 2]
+
+
+def _shorter_side(path):
+    "From the head of a file; `ImageError` where it is damaged."
+    try:
+        with Image.open(path) as image: return min(image.size)
+    except Exception: return min(read_image(path).size)
 
 # %% ../nbs/33_training.ipynb #81c52c11
 def _true_names(folders, classes):

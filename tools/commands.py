@@ -1,4 +1,5 @@
-"Do the command lines in the pages parse? python tools/commands.py"
+"Do the command lines in the pages parse, and do commands find their helpers? python tools/commands.py"
+import ast
 import json
 import re
 import shlex
@@ -41,6 +42,14 @@ def problem(name, arguments):
     except SystemExit as error: return said.getvalue().strip() if error.code else None
 
 
+def defined_late(room):
+    "Functions and classes that a room defines after its last command, which `python -m` runs as soon as it is there."
+    body = ast.parse((ROOT/'minimax_diffusion'/f'{room.replace(".", "/")}.py').read_text(encoding='utf-8')).body
+    names = [getattr(node, 'name', None) for node in body]
+    last = max(names.index(name) for name in COMMANDS if COMMANDS[name].room == room)
+    return [name for name in names[last + 1:] if name]
+
+
 def main():
     pages = [ROOT/'README.md', *sorted((ROOT/'nbs').rglob('*.ipynb'))]
     count, wrong = 0, []
@@ -49,6 +58,9 @@ def main():
             count += 1
             said = problem(name, arguments)
             if said: wrong.append(f'{page.relative_to(ROOT)}: {shlex.join([name, *arguments])}\n  {said}')
+    for room in sorted({command.room for command in COMMANDS.values()}):
+        late = defined_late(room)
+        if late: wrong.append(f'{room}: {", ".join(late)} must stand before the command')
     print(f'{count} command lines in {len(pages)} pages')
     return '\n'.join(wrong) or None
 

@@ -1073,6 +1073,21 @@ def step_memory(
     return before, held.peak
 
 # %% ../../nbs/compare/51_bench.ipynb #aebdb442
+def _listed(failed): return "; ".join(f"{name} ({error})" for name, error in failed.items())
+
+
+def _print_parity(path, out):
+    "Compare numbers, print the table; fail where one is beyond its limit."
+    rows = reference_parity(path)
+    print(parity_table(rows))
+    if out is not None:
+        file = Path(out)/"parity.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, rows)
+        print(f"The figures are in {file}")
+    if not all(row["passed"] for row in rows): raise SystemExit("some comparisons are beyond their limits")
+
+
 @call_parse
 @script
 def minimax_bench(
@@ -1102,18 +1117,3 @@ def minimax_bench(
     if reference: plot_bench(record).savefig(out/"bench.svg")
     print(f"{text}\n\nThe figures are in {out}")
     if record["failed"]: raise SystemExit(f"not measured: {_listed(record['failed'])}")
-
-
-def _listed(failed): return "; ".join(f"{name} ({error})" for name, error in failed.items())
-
-
-def _print_parity(path, out):
-    "Compare numbers, print the table; fail where one is beyond its limit."
-    rows = reference_parity(path)
-    print(parity_table(rows))
-    if out is not None:
-        file = Path(out)/"parity.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, rows)
-        print(f"The figures are in {file}")
-    if not all(row["passed"] for row in rows): raise SystemExit("some comparisons are beyond their limits")
