@@ -72,6 +72,7 @@ def load_adapter(
     blocks = {name.split(".")[1] for name in state if ".gammas." in name}
     parameters = apply_difffit(backbone.transformer, len(blocks))
     if problems := misfits(state, parameters):
+        backbone.transformer.requires_grad_(False)
         raise ValueError(f"the adapter does not fit this transformer: {'; '.join(problems)}")
     with torch.no_grad():
         for name, parameter in parameters.items(): parameter.copy_(state[name])
@@ -141,6 +142,9 @@ class Adapter:
         "`ValueError` where this adapter was made for another backbone."
         given = backbone.digest(decoder=False)
         if given == self.digest: return
+        if (dtype := backbone.transformer.dtype) != torch.float32:
+            raise ValueError(f"{self.path} was made for a backbone as it is stored, and this one was turned into "
+                             f"{dtype}; load it with dtype=None, and choose the precision by mixed_precision=")
         raise ValueError(f"{self.path} was made for another backbone ({self.backbone or 'unnamed'}, digest "
                          f"{self.digest[:12]}..., this one has {given[:12]}...); load the one it was fine-tuned from")
 

@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import re
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,9 +33,9 @@ from tqdm.auto import tqdm
 
 from .console import comma_list
 from minimax_diffusion.images import (
-    ImageDataset, ImageError, _check_split, _choose, _class_folders, _has_images, _listed, _nfc, _short,
-    _warn_of_skipped, center_crop, check_on_error, digits, image_folder, image_to_tensor, known_classes, only_classes,
-    read_image, split_indices
+    ImageDataset, ImageError, _check_split, _choose, _class_folders, _ends_as_image, _has_images, _listed, _nfc,
+    _no_image, _short, _warn_of_skipped, center_crop, check_on_error, digits, image_folder, image_to_tensor,
+    known_classes, only_classes, read_image, split_indices
 )
 from .labels import class_list
 from .shards import read_shards, shard_files
@@ -252,6 +253,7 @@ def _fetch_file(archive, file):
         raise OSError(f"{archive.url} cannot be fetched ({error}); check the connection and try again, "
                       f"or fetch it yourself to {file}") from error
     if _is_whole(partial, archive): return partial.replace(file)
+    if _is_whole(file, archive): return  # another process was faster
     size = partial.stat().st_size
     partial.unlink()
     raise ValueError(f"{archive.url} gave {size:,} bytes with another checksum than {archive.checksum}: damaged on "
@@ -269,12 +271,19 @@ def fetch_archive(
     if (root/top).is_dir(): return root/archive.folder
     file = root/Path(archive.url).name
     _fetch_file(archive, file)
-    with TemporaryDirectory(dir=root, prefix=".unpack-") as there:
+    try: _unpack(file, archive, root/top)
+    except OSError:
+        if not (root/top).is_dir(): raise  # else another process was faster
+    file.unlink(missing_ok=True)
+    return root/archive.folder
+
+
+def _unpack(file, archive, target):
+    "Unpack an archive beside the folder that it becomes."
+    with TemporaryDirectory(dir=target.parent, prefix=".unpack-") as there:
         extract_archive(str(file), there)
         if not Path(there, archive.folder).is_dir(): raise ValueError(f"{file} holds no folder {archive.folder}")
-        Path(there, top).replace(root/top)
-    file.unlink()
-    return root/archive.folder
+        Path(there, target.name).replace(target)
 
 # %% ../nbs/06_benchmarks.ipynb #6ee541b7
 _SERVES = {  # split -> what its folder may be called, the best first
@@ -325,9 +334,11 @@ def _of_own_split(folder, split, splits, options):
 
 # %% ../nbs/06_benchmarks.ipynb #cc3ffb0e
 def _names(folders, classes):
-    "Names of all files in the class folders."
-    places = [folder/c for folder in folders for c in classes if (folder/c).is_dir()]
-    return (name for place in places for name in os.listdir(place) if not name.startswith("."))
+    "Names of all images in the class folders."
+    for place in (folder/c for folder in folders for c in classes):
+        if not place.is_dir(): continue
+        for name in os.listdir(place):
+            if _ends_as_image(name) or (place/name).is_file() and not _no_image(place/name): yield name
 
 
 _TELLS = {imagenet_split: "ImageNet", ucmerced_split: "the number of a photo (every fifth tests)"}
@@ -346,14 +357,32 @@ def _of_names(root, split, rule, options):
     if rule is None: return image_folder(root, split=split, **options)
     strange = [name for name in _names([root], options["classes"]) if not rule(name)]
     if not strange: return _of_rule([root], split, rule, options)
-    raise ValueError(f"{root} is split by file name, but the split cannot be told from {_listed(strange, 3)}; "
-                     "keep the original names, or make folders train/<class> and test/<class> yourself")
+    raise _untold(root, strange, "make folders train/<class> and test/<class> yourself")
+
+
+def _untold(source, names, remedy):
+    return ValueError(f"{source} is split by file name, but the split cannot be told from {_listed(names, 3)}; "
+                      f"keep the original names, or {remedy}")
 
 # %% ../nbs/06_benchmarks.ipynb #5e77efb6
 def _names_tell(splits, benchmark):
-    "Do file names count more than the folders, and do all of them tell a split?"
+    "Do file names count more than the folders? A warning where a few strange ones are in the way."
     if not benchmark.mixed: return False
-    return all(benchmark.rule(name) for name in _names(splits.values(), benchmark.classes))
+    strange = [name for name in _names(splits.values(), benchmark.classes) if not benchmark.rule(name)]
+    if strange: _warn_of_strange(splits, benchmark, strange)
+    return not strange
+
+
+def _warn_of_strange(splits, benchmark, strange):
+    "A warning where folders count although some file names contradict them."
+    for split, folder in splits.items():
+        told = [(name, benchmark.rule(name)) for name in _names([folder], benchmark.classes)]
+        crossed = [name for name, own in told if own and _first(own, [split]) is None]
+        if not crossed: continue
+        warnings.warn(f"{folder} holds {_listed(crossed, 3)}, by {_TELLS[benchmark.rule]} no images of {split}; the "
+                      f"folders count all the same, as no split can be told from {_listed(strange, 3)}. Take these "
+                      f"files away to have {_TELLS[benchmark.rule]}'s own split", stacklevel=2)
+        return
 
 
 def _from_folders(root, split, benchmark, options):
@@ -426,13 +455,33 @@ def _serving_shards(shards, split):
 
 def _from_shards(shards, split, benchmark, classes, name, image_size, on_error):
     "A split of a set that lies in tars or Parquet files."
-    shards, note = _serving_shards(shards, split)
-    own = None if note else split
     names = list(benchmark.classes) or None
-    dataset = read_shards(shards, image_size, names, benchmark.mirror, name, on_error, own)
-    if note: dataset.note = note
+    options = dict(image_size=image_size, names=names, mirror=benchmark.mirror, name=name, on_error=on_error)
+    serving, note = _serving_shards(shards, split)
+    if note is None and benchmark.rule: dataset = _shards_by_rule(shards, split, benchmark, options)
+    elif note is None: dataset = read_shards(shards, split=split, **options)
+    else:
+        dataset = read_shards(serving, **options)
+        dataset.note = note
+        crossed = benchmark.mixed and _is_crossed(dataset.images, split, benchmark.rule)
+        if crossed: dataset = _shards_by_rule(shards, split, benchmark, options)
     wanted = classes or names
     return only_classes(dataset, wanted) if wanted else dataset
+
+
+def _is_crossed(files, split, rule):
+    "Whether a split's images include some that belong to another by their names."
+    return any(rule(files.name(row)) not in ("", *_SERVES[split]) for row in files.rows)
+
+
+def _shards_by_rule(shards, split, benchmark, options):
+    "A split that lies in the names of the images."
+    def _side(name):
+        if benchmark.rule(name): return split if benchmark.rule(name) in _SERVES[split] else ""
+        raise _untold(shards[0].parent, [name], "pack each split into tars called train-000.tar and test-000.tar")
+    dataset = read_shards(shards, split=split, rule=_side, **options)
+    dataset.note = f"by file name, as {_TELLS[benchmark.rule]} does"
+    return dataset
 
 # %% ../nbs/06_benchmarks.ipynb #90466015
 def _hub_library():

@@ -59,7 +59,7 @@ def random_coreset(
     classes=None,  # C class names, for error messages and to demand every class
 ) -> Tensor:  # (C * ipc,) row numbers, class by class
     "Choose `ipc` images of every class at random, without replacement."
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     rows = _class_rows(targets, ipc, classes)
     return torch.cat([r[torch.randperm(len(r), generator=generator)[:ipc]] for r in rows])
 
@@ -120,7 +120,7 @@ def k_center(
     if start not in ("mean", "random"): raise ValueError(f'start must be "mean" or "random", got {start!r}')
     rows = _class_rows(targets, ipc, classes)
     groups = _feature_rows(features, rows, len(targets))
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     chosen = []
     for r, x in zip(rows, groups, strict=True):
         if start == "mean": first = (x - x.mean(0)).norm(dim=1).argmin()

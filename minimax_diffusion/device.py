@@ -187,7 +187,7 @@ def numbered_generator(
     number: int,  # of a step, or of a pass
 ) -> torch.Generator:  # on the CPU
     "Random numbers of one step of a run."
-    return torch.Generator("cpu").manual_seed(seed * 1_000_003 + number)
+    return torch.Generator("cpu").manual_seed(int(seed) * 1_000_003 + int(number))
 
 
 # %% ../nbs/00_device.ipynb #b2c6dfd3
@@ -315,15 +315,20 @@ def _aside(function, buffers, stream):
     return result
 
 # %% ../nbs/00_device.ipynb #dv000011
+def _no_autocast(kind):
+    "A block in which the caller's autocast does not count; nothing where there is none."
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
 @contextmanager
 def torch_defaults():
-    "Within this block, or in the function it decorates: float32 tensors on the CPU, and gradients recorded."
+    "Within this block, or in the function it decorates: float32 on the CPU, gradients recorded, and no autocast."
     dtype = torch.get_default_dtype()
     on_cpu = torch.empty(0).device.type == "cpu"  # a device context slows every call into torch
     torch.set_default_dtype(torch.float32)
     try:
         place = nullcontext() if on_cpu else torch.device("cpu")
-        with place, torch.inference_mode(False), torch.enable_grad():
+        with place, torch.inference_mode(False), torch.enable_grad(), _no_autocast("cpu"), _no_autocast("cuda"):
             yield
     finally:
         torch.set_default_dtype(dtype)

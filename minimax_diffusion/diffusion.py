@@ -77,7 +77,8 @@ def noise_schedule(
 ) -> NoiseSchedule:  # tables on the CPU
     "The noise schedule behind a diffusers scheduler, in double precision."
     c = scheduler.config
-    if c.beta_schedule == "linear":
+    changed = c.get("trained_betas") is not None or c.get("rescale_betas_zero_snr")
+    if c.beta_schedule == "linear" and not changed:
         betas = torch.linspace(c.beta_start, c.beta_end, c.num_train_timesteps, dtype=torch.float64)
     else:
         betas = scheduler.betas.double().cpu()

@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .device import precision, resolve_device, torch_defaults
 from minimax_diffusion.stage import (
-    Stage, config_difference, map_in_shares, read_config, read_json, share, sweep, write_atomic, write_json,
+    Stage, _plain, config_difference, map_in_shares, read_config, read_json, share, sweep, write_atomic, write_json,
 )
 from minimax_diffusion.console import (
     Record, at_least, check_seed, comma_list, comma_numbers, comma_pairs, markdown_table, options,
@@ -54,7 +54,7 @@ from .sample import check_sampling, sample
 from .guidance import PUBLISHED as STRENGTHS, Guidance, shared_points
 from .select import BY_FEATURES, Choosing
 from .networks import get_network
-from .protocols import PROTOCOLS, Protocol, get_protocol, protocol_for, settled
+from .protocols import PROTOCOLS, Protocol, get_protocol, hard_protocol, protocol_for, settled
 from .training import Training, fresh_network, load_pixels, load_teacher, native_size
 from minimax_diffusion.report import (
     FULL, Report, about_spread, load_report, measures_table, plot_accuracy, plot_sizes, published, published_table,
@@ -443,7 +443,7 @@ def _settle(asked, test):
     hard = PROTOCOLS["hard"]
     own = {name: getattr(asked, name) for name in JUDGING.values()}
     paper = replace(asked, **{name: getattr(hard, name) for name in own}) == hard
-    return get_protocol("hard-large", **own) if paper and len(test.classes) > 100 else asked
+    return get_protocol(hard_protocol(len(test.classes)), **own) if paper else asked
 
 # %% ../nbs/40_distill.ipynb #1443acc0
 def identity(
@@ -458,7 +458,7 @@ def identity(
     for name in ("guidance", "pool", "weighted"):  # as it was recorded before there were others
         if getattr(request, name) == getattr(Distillation, name): del settings[name]
     images = {"training images": dataset_digest(train), "test images": dataset_digest(test)}
-    return json.loads(json.dumps({**settings, **images}, default=str))
+    return _plain({**settings, **images})
 
 
 def _flat(config, before=""):

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .device import numbered_generator, resolve_device, torch_defaults
-from .stage import Checkpoint, Stage
+from .stage import Checkpoint, Stage, _plain, config_difference
 from .console import Record, change_settings, explain, takes_settings
 from .images import ImageDataset, dataset_digest, safe_folders, to_tensors
 from .networks import get_network
@@ -197,6 +197,8 @@ class Matching:
         chosen = random_coreset(self.real.targets, ipc, seed, dataset.classes)
         self.pixels = self.real.normalized(chosen).unflatten(0, (-1, ipc)).clone().requires_grad_()
         self.optimizer = torch.optim.SGD([self.pixels], settings.lr, settings.momentum)
+        self.config = {"seed": seed, "ipc": ipc, **asdict(settings), "dataset": dataset_digest(dataset)}
+        del self.config["iterations"]  # a run can go on for longer
         self.losses = []
 
     def __repr__(self):
@@ -257,13 +259,18 @@ def matching_state(
     "All that a later run needs to go on."
     momentum = matching.optimizer.state[matching.pixels].get("momentum_buffer")
     losses = torch.tensor(matching.losses, dtype=torch.float64)
-    return {"pixels": matching.pixels.detach(), "momentum": momentum, "losses": losses}
+    return {"pixels": matching.pixels.detach(), "momentum": momentum, "losses": losses, "config": matching.config}
 
 def restore_matching(
     matching: Matching,  # fresh, of the same dataset and settings
     state: dict,  # of `matching_state`
 ):
-    "Go on from there."
+    "Go on from there; `ValueError` where another run wrote it, or went further."
+    if difference := config_difference(_plain(state.get("config", matching.config)), _plain(matching.config)):
+        raise ValueError(f"the checkpoint is of another run: {difference}; choose another checkpoint=, or delete it")
+    done, asked = len(state["losses"]), matching.settings.iterations
+    if done > asked:
+        raise ValueError(f"the checkpoint is of iteration {done}, beyond iterations={asked}; choose another checkpoint=")
     matching.pixels.data.copy_(state["pixels"])
     if state["momentum"] is not None:
         momentum = state["momentum"].to(matching.real.device)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral
 from os.path import commonprefix
 from pathlib import Path
 from typing import NamedTuple
@@ -33,13 +34,15 @@ from minimax_diffusion.stage import (
 from minimax_diffusion.console import (
     at_least, check_seed, comma_list, comma_numbers, options, record_fields, require, script,
 )
-from .images import ImageDataset, dataset_digest, image_folder, per_class, subset, with_weights
-from .benchmarks import get_benchmark, load_dataset
-from .protocols import PROTOCOLS, Protocol, epochs_for, get_protocol, protocol_for, settled
+from minimax_diffusion.images import (
+    ImageDataset, content_digest, dataset_digest, image_folder, per_class, subset, with_weights,
+)
+from .benchmarks import check_apart, get_benchmark, load_dataset
+from .protocols import PROTOCOLS, Protocol, epochs_for, get_protocol, hard_protocol, protocol_for, settled
 from minimax_diffusion.training import (
     NO_TEACHER, ReadCheckpoint, SharedTraining, Stopped, Training, TrainResult, check_networks, check_teacher,
-    fresh_network, in_threads, join_launch, load_pixels, load_teacher, native_size, open_images, says_how_to_go_on,
-    train_on,
+    fresh_network, in_threads, join_launch, load_pixels, load_teacher, native_size, networks_with_dropout,
+    open_images, says_how_to_go_on, train_on,
 )
 from minimax_diffusion.report import (
     FULL, Report, load_report, plot_report, report_markdown, summarize,
@@ -328,7 +331,7 @@ def _load_weights(chosen):
 def _list_jobs(loaded, networks, repeats):
     "In the order images per class, method, network, set, repeat."
     methods = list(dict.fromkeys(method for _, method, _ in loaded))
-    sizes = sorted({n for n, _, _ in loaded if isinstance(n, int)})
+    sizes = sorted({n for n, _, _ in loaded if isinstance(n, Integral)})
     jobs = []
     for n, method, network in itertools.product([None, *sizes, "full"], methods, networks):
         sets = [s for size, name, s in loaded if size == n and name == method]
@@ -425,6 +428,25 @@ class _Runs:
         "Of all runs, in the order of the jobs."
         return [read_json(self.file(n), "delete it and run the evaluation again") for n in range(len(self.exam.jobs))]
 
+    @contextmanager
+    def timed(self, part):
+        "Add the time of a share to that of its earlier pieces; the first process of a launch counts for all."
+        start = time.perf_counter()
+        index, _ = share(part)
+        file = self.folder / f"seconds-{index}.json"
+        try: yield
+        finally:
+            counts = self.folder.is_dir() and (part is not None or index == 0)
+            if counts: write_json(file, {"seconds": self._seconds(file) + time.perf_counter() - start})
+
+    def _seconds(self, file):
+        "What a share took before."
+        return read_json(file, "delete it and run the evaluation again")["seconds"] if file.is_file() else 0.0
+
+    def seconds(self):
+        "Time of all shares together."
+        return sum(self._seconds(file) for file in self.folder.glob("seconds-*.json"))
+
     def do(self, number, bar, log):
         "Do one, and say so."
         job = self.exam.jobs[number]
@@ -506,6 +528,12 @@ def _plan(exam, numbers, workers):
     return f"evaluate: {what}, {how}, on {exam.device}, {workers} at a time; about {time}"
 
 # %% ../nbs/35_evaluate.ipynb #9159446c
+def _folders_of(distilled, *others):
+    "Which of the images are given as folders."
+    sources = [source for sets in _as_methods(distilled).values() for source in sets]
+    return [source for source in (*sources, *others) if isinstance(source, (str, Path))]
+
+
 def _as_methods(distilled):
     "{method: list of its sets}."
     if not isinstance(distilled, Mapping):
@@ -561,7 +589,7 @@ def _digests(chosen, full, test, teacher):
             name = f"{method} {s}" if s else method
             if name in found:
                 raise ValueError(f"{name!r} has another meaning in the record; give the method {method!r} another name")
-            found[name] = dataset_digest(subset(dataset, _largest(places)))
+            found[name] = content_digest(subset(dataset, _largest(places)))
     return found
 
 def _notes(sizes, methods, test, protocol):
@@ -569,6 +597,8 @@ def _notes(sizes, methods, test, protocol):
     notes = [enlarged({"the test set": test} | {m: sets[0] for m, sets in methods.items()}, protocol.image_size)]
     if sizes == [None]:
         notes += [uneven(method, dataset) for method, datasets in methods.items() for dataset in datasets]
+    if drawing := networks_with_dropout(protocol, len(test.classes)):
+        notes.append(f"{', '.join(drawing)}: no seed decides what dropout leaves out, so no run repeats these figures")
     return [note for note in notes if note]
 
 def _record_ipc(sizes, methods):
@@ -587,12 +617,12 @@ def _record(test, config, protocol, methods, chosen):
     record["images"] = {method: len(_largest(sets[0][1])) for method, sets in chosen.items()}
     return record
 
-def _report_files(runs, record, start):
+def _report_files(runs, record):
     "Writers of the three files; the report is made when all runs are there."
     @functools.cache
     def report():
         rows = summarize(runs.records())
-        seconds = {"evaluate": round(time.perf_counter() - start, 1)}
+        seconds = {"evaluate": round(runs.seconds(), 1)}
         return Report({**record, "metrics": {}, "seconds": seconds, "rows": rows})
     return {
         "report.json": lambda path: path.write_text(json.dumps(report().record, indent=1) + "\n"),
@@ -628,15 +658,15 @@ def _train_share(runs, stage, record, how):
 
 def _judge(stage, exam, record, how):
     "All runs, then the report, which the main process of a launch or the last of the parts writes."
-    start = time.perf_counter()
     runs = _Runs(stage.partial / "runs", exam)
     try: runs.folder.mkdir(exist_ok=True)
     except FileNotFoundError: return load_report(stage.out)  # finished by another process at this moment
-    with says_how_to_go_on(stage.out): _train_share(runs, stage, record, how)
+    unchanged = torch.random.fork_rng(devices=[])  # dropout draws from everybody's numbers
+    with says_how_to_go_on(stage.out), runs.timed(how.part), unchanged: _train_share(runs, stage, record, how)
     rank, _ = share()
     missing = runs.missing
     if rank and how.part is None: missing = lambda: [stage.out / "report.json"]
-    files = _report_files(runs, record, start)
+    files = _report_files(runs, record)
     whole = stage.settle(missing, how.part, exam.device, files=files, scaffolding=("runs",))
     return load_report(stage.out) if whole else None
 
@@ -649,7 +679,7 @@ def _named_protocol(protocol, test, networks, changes):
         name = _name_of(protocol)
     elif protocol is None: name, protocol = protocol_for(native_size(test))
     else: name = protocol
-    if name == "hard" and len(test.classes) > 100: name = protocol = "hard-large"
+    if name == "hard": name = protocol = hard_protocol(len(test.classes))
     return name, get_protocol(protocol, **changes)
 
 
@@ -674,6 +704,7 @@ def evaluate(
 ) -> Report | None:  # None where other parts have not finished
     "Train networks on distilled sets, test them on real images, and write `report.json`, `report.md` and `report.png`."
     asked, how = _take(Evaluation, settings), _take(Execution, settings)
+    for source in _folders_of(distilled, test, full): check_apart(out, source)
     test = open_images(test)
     if isinstance(networks, str): networks = comma_list(networks)
     name, protocol = _named_protocol(protocol, test, networks, settings)

@@ -727,6 +727,10 @@ def _wrong_label(latents, backbone):
     "A label that means something else to the backbone, in words; None where there is none."
     rows, most = backbone.transformer.null_label, max(latents.label_ids)
     if most >= rows: return f"{most}, this backbone has 0 to {rows - 1}"
+    for name, label in zip(latents.classes, latents.label_ids):
+        was, named = latents.label_names.get(label), backbone.id2label.get(label)
+        if None not in (was, named) and was != named and name not in latents.new_labels:
+            return f"{label} for {name!r}, which was {was!r} and is {named!r} in this backbone"
     if backbone_of(latents.path) in (None, recorded_source(backbone)): return None
     for name, label in zip(latents.classes, latents.label_ids):
         meant = _label_of(name, backbone)

@@ -89,7 +89,7 @@ def class_points(
     rule: str = "kmeans",  # kmeans, bisecting, gmm or real
     seed: int = 0,  # of the clustering
 ) -> ClassPoints:  # float32, on the CPU
-    "Sum up the latents of every class in a few points."
+    "Sum up the latents of every class in a few points; in fewer than k where it has fewer different images."
     if rule not in RULES: raise ValueError(f"unknown rule {rule!r}; choose one of {', '.join(RULES)}")
     if k < 1: raise ValueError(f"k must be at least 1, got {k}")
     points, shares = {}, {}
@@ -99,7 +99,7 @@ def class_points(
             few = f"k is {k}, but class {latents.classes[c]} has {len(own)} images"
             raise ValueError(f"{few}; lower k or leave the class out")
         centers, share = _cluster(own.flatten(1).double(), k, rule, seed)
-        order = share.argsort(descending=True, stable=True)
+        order = share.argsort(descending=True, stable=True)[:share.count_nonzero()]  # none without an image
         points[label] = centers[order].float().view(-1, *own.shape[1:])
         shares[label] = share[order].float()
     return ClassPoints(points, shares, {"rule": rule, "k": k, "seed": seed})
@@ -110,6 +110,7 @@ def _cluster(x, k, rule, seed):
     from sklearn.cluster import BisectingKMeans, KMeans
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
+    k = min(k, len(x.unique(dim=0)))  # the same photo twice is one vector
     models = {
         "bisecting": BisectingKMeans(k, n_init=10, random_state=seed, bisecting_strategy="biggest_inertia"),
         "gmm": GaussianMixture(k, covariance_type="diag", random_state=seed),

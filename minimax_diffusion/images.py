@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SPLITS', 'METHOD_COLORS', 'to_rgb', 'center_crop', 'ImageError', 'read_image', 'image_to_tensor', 'FileIndex',
            'ImageDataset', 'with_weights', 'subset', 'known_classes', 'only_classes', 'per_class', 'to_tensors',
-           'dataset_digest', 'split_indices', 'digits', 'show_images', 'mosaic', 'png', 'live', 'method_color',
-           'safe_folder', 'safe_folders', 'split_names', 'check_on_error', 'check_readable', 'check_twins',
-           'image_folder', 'describe']
+           'dataset_digest', 'content_digest', 'split_indices', 'digits', 'show_images', 'mosaic', 'png', 'live',
+           'method_color', 'safe_folder', 'safe_folders', 'split_names', 'check_on_error', 'check_readable',
+           'check_twins', 'image_folder', 'describe']
 
 # %% ../nbs/03_images.ipynb #cf66ecbd
 import base64
@@ -158,6 +158,14 @@ def _listed(names, most=8):
     return ", ".join(shown)
 
 # %% ../nbs/03_images.ipynb #39b5d0dc
+def _row_numbers(rows, count):
+    "Whole numbers of rows, of numbers or of a mask."
+    rows = np.asarray(rows)
+    if rows.dtype != bool: return rows.astype(np.int64, casting="same_kind" if rows.size else "unsafe")
+    if rows.shape == (count,): return np.flatnonzero(rows)
+    raise IndexError(f"a mask of shape {rows.shape} for {count} images; one answer for each is needed")
+
+
 class FileIndex(Sequence):
     "Paths of many files in a few arrays that processes share: `index[i]` is a `Path`, `index[rows]` an index."
 
@@ -188,7 +196,7 @@ class FileIndex(Sequence):
         if isinstance(i, Integral): return self.shown(self.rows[i])
         chosen = object.__new__(type(self))
         chosen.__dict__ |= {**self.__dict__, "tensors": {}}
-        chosen.rows = self.rows[i if isinstance(i, slice) else np.asarray(i, np.int64)].copy()
+        chosen.rows = self.rows[i if isinstance(i, slice) else _row_numbers(i, len(self))].copy()
         return chosen
 
     def __getstate__(self):
@@ -267,10 +275,13 @@ class ImageDataset(Dataset):
 
     def _check(self):
         "Every image has a class, every class a name of its own."
+        if isinstance(self.images, torch.Tensor): _check_pixels(self.images)
         if len(self.images) != len(self.targets):
             raise ValueError(f"{len(self.images)} images but {len(self.targets)} targets")
         if twice := sorted({c for c in self.classes if self.classes.count(c) > 1}):
             raise ValueError(f"two classes are called {_listed(twice)}; every class needs a name of its own")
+        if unreadable := [c for c in self.classes if c.encode(errors="ignore").decode() != c]:
+            raise ValueError(f"the class {ascii(unreadable[0])} has a name that is no UTF-8 text; rename its folder")
         if self.label_ids is not None and len(self.label_ids) != len(self.classes):
             raise ValueError(f"{len(self.label_ids)} label_ids for {len(self.classes)} classes; give one for each, "
                              "None for those that go by name")
@@ -304,6 +315,13 @@ class ImageDataset(Dataset):
     def counts(self) -> list[int]:
         "Images of each class."
         return np.bincount(self.targets, minlength=len(self.classes)).tolist()
+
+
+def _check_pixels(images):
+    "Pixels are bytes of three channels."
+    if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3: return
+    raise ValueError(f"images are {images.dtype} of shape {tuple(images.shape)}, and uint8 (N, 3, H, W) is needed: "
+                     "multiply pixels from 0 to 1 by 255, round them, and repeat a single channel three times")
 
 
 def _check_weights(weights, count):
@@ -359,10 +377,10 @@ def with_weights(
 # %% ../nbs/03_images.ipynb #493ae314
 def subset(
     dataset: ImageDataset,  # any dataset
-    indices: Sequence,  # which images to keep, in this order
+    indices: Sequence,  # which images to keep, in this order; or a mask, true for those
 ) -> ImageDataset:  # the same classes, fewer images
     "The chosen images of a dataset."
-    indices = np.asarray(indices, np.int64)
+    indices = _row_numbers(indices, len(dataset))
     chosen = copy.copy(dataset)
     chosen.targets = _whole_numbers(np.asarray(dataset.targets)[indices])
     chosen.images = dataset.images[indices]
@@ -459,6 +477,23 @@ def dataset_digest(
         for text in _in_pieces(dataset.images.entries()): hasher.update(text.encode())
     if dataset.weights is not None: hasher.update(dataset.weights.tobytes())
     return hasher.hexdigest()
+
+
+def content_digest(
+    dataset: ImageDataset,  # a small set: all its files are read
+) -> str:  # 64 hexadecimal digits
+    "SHA-256 of what a dataset holds, with the bytes of its files: a set that was written anew differs."
+    if isinstance(dataset.images, torch.Tensor): return dataset_digest(dataset)
+    hasher = hashlib.sha256(dataset_digest(dataset).encode())
+    for content in _in_threads(_content_hash, [dataset.images.source(row) for row in dataset.images.rows]):
+        hasher.update(content)
+    return hasher.hexdigest()
+
+
+def _content_hash(source):
+    "SHA-256 of an image file, or of an image in a shard."
+    content = source.read() if isinstance(source, io.IOBase) else Path(source).read_bytes()
+    return hashlib.sha256(content).digest()
 
 # %% ../nbs/03_images.ipynb #fbd415c8
 SPLITS = {"train": range(3, 10), "val": range(2, 3), "test": range(2)}  # place within every ten images of a class
@@ -694,11 +729,13 @@ def _wrapped(root):
 
 # %% ../nbs/03_images.ipynb #bc874cf1
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+_BESIDE = ("config.json", "weights.json", "chosen.json")  # what lies beside the classes of a set that was drawn
 
 
 def _check_layout(root, folders):
     "An error where folders are something else than classes."
-    tables = [path.name for path in sorted(Path(root).iterdir()) if path.suffix.lower() in _TABLES]
+    names = [path.name for path in sorted(Path(root).iterdir()) if path.suffix.lower() in _TABLES]
+    tables = [name for name in names if name not in _BESIDE]
     if len(folders) == 1 and tables:
         lone, = folders
         raise ValueError(f"{root} looks like images in one folder, {lone}, with their classes in {tables[0]}; move the "
@@ -861,8 +898,7 @@ def check_readable(
 ):
     "`ImageError` for a file that cannot be read."
     if isinstance(dataset.images, torch.Tensor): return
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(_try, dataset.images): pass
+    for _ in _in_threads(_try, dataset.images): pass
 
 
 def _try(path):

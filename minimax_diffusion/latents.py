@@ -45,6 +45,7 @@ class LatentCache:
         self.classes = record["classes"]
         self.label_ids = record["label_ids"]
         self.new_labels = record.get("new_labels") or {}  # class -> where its row starts, of classes that took one over
+        self.label_names = dict(zip(self.label_ids, record.get("label_names") or []))  # what the backbone called them
         self.skipped = record["skipped"]
         self.backbone = record.get("backbone")  # where the backbone was loaded from
         self.vae = record["config"].get("input vae")  # its digest
@@ -127,6 +128,7 @@ def _soundness(record):
         "classes": named,
         "label_ids": named and _holds(labels, int) and len(labels) == len(classes),
         "new_labels": named and isinstance(new, dict) and set(new) <= set(classes),
+        "label_names": isinstance(record.get("label_names", []), list),
         "dataset": isinstance(record.get("dataset"), str),
         "images": type(record.get("images")) is int and record["images"] > 0,
         "skipped": isinstance(record.get("skipped"), list),
@@ -350,6 +352,7 @@ def encode_latents(
         _encode_share(images, ready, stage.partial, batch_size, dtype, shard_size, workers, part, progress)
     facts = dict(dataset=images.name, classes=images.classes, label_ids=label_ids, new_labels=new)
     facts |= dict(images=len(images), skipped=images.skipped, backbone=recorded_source(backbone))
+    facts["label_names"] = [backbone.id2label.get(label) for label in label_ids]
     done = _finish(stage, images, shard_size, part, backbone.device, facts)
     return LatentCache(out) if done else None
 

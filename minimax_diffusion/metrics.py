@@ -338,7 +338,7 @@ def kid(
     if not 2 <= size <= smaller: raise ValueError(f"subset_size must be 2..{smaller}, got {size}")
     options = dict(subsets=subsets, subset_size=size)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(int(seed))
         mean, std = _torchmetric("kid", real, generated, network, batch_size, **options).compute()
     return mean.item(), std.item()
 

@@ -213,7 +213,7 @@ class Fit:
         self.steps = steps
         self.losses = []
         self.together = together
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(int(seed))
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0)
         warm_up = max(0.05, 1.01 / steps)
         self.rate = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, lr, total_steps=steps, pct_start=warm_up)
@@ -282,14 +282,18 @@ def run_fit(
     bar = tqdm(total=fit.steps, desc=name, initial=fit.at, disable=not progress, mininterval=1)
     def _save():
         if checkpoint: checkpoint.save(fit.state_dict())
+    whole = True
     try:
         while fit.at < fit.steps:
-            with hold_signals(): _advance(fit, loss_of, name)
+            whole = False
+            with hold_signals():
+                _advance(fit, loss_of, name)
+                whole = True
             bar.update()
             if log: log({type(fit.model).__name__: fit.losses[-1]}, fit.at)
             if fit.at % checkpoint_every == 0 or fit.at == fit.steps: _save()
     except KeyboardInterrupt:
-        _save()
+        if whole: _save()  # a second Ctrl-C ends a step half-way
         raise
     finally: bar.close()
     with torch.no_grad():
@@ -312,7 +316,7 @@ def _advance(fit, loss_of, name):
 def _seeded(seed):
     "Torch's random numbers on the CPU from a seed, afterwards as they were."
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(int(seed))
         yield
 
 # %% ../nbs/41_pretrain.ipynb #aac5125f
@@ -373,7 +377,7 @@ PIECE = 2048  # images that are encoded between two writes
 
 def _pieces(images, recipe, seed):
     "All first variants, then all second ones, ..., a piece at a time."
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     for variants in _views(images / 127.5 - 1, recipe, generator):
         yield from variants.split(PIECE)
 
@@ -514,6 +518,8 @@ def _flush_denormal():
 def _shared_vae(source, device):
     "The VAE of a backbone, of a folder of its own, or a copy of a module."
     if isinstance(source, torch.nn.Module): vae = copy.deepcopy(source)
+    elif (Path(source)/"pipeline"/"model_index.json").is_file():
+        raise ValueError(f"vae={source} is no VAE or pipeline, but holds one: pass vae={Path(source)/'pipeline'}")
     elif (Path(source)/"config.json").is_file(): vae = _read_vae(source)
     else: vae = _named_vae(source, device)
     return vae.to(device).eval().requires_grad_(False)

@@ -116,6 +116,13 @@ class _Images:
     def __post_init__(self):
         self.folders = {name: self.folder/folder for name, folder in class_folders(self.labels).items()}
 
+    @property
+    def pool_folder(self):
+        "Where a pool is drawn; no class has that folder."
+        name, taken = "pool", {folder.name.casefold() for folder in self.folders.values()}
+        while name in taken: name += "_"
+        return self.folder/name
+
     def path(self, image):
         name, number = image
         return self.folders[name]/f"{number:05d}.png"
@@ -125,8 +132,8 @@ class _Images:
         if classes is None: classes = self.labels
         return [(name, number) for number in range(self.ipc) for name in classes]
 
-    def batches(self, batch_size, classes=None):
-        images = self.all(classes)
+    def batches(self, batch_size, images=None):
+        if images is None: images = self.all()
         return [images[i:i + batch_size] for i in range(0, len(images), batch_size)]
 
     def whole_classes(self, count, classes=None):
@@ -428,13 +435,14 @@ def _at_a_time(guidance, labels, ipc):
     return len(labels) if "earlier" in _among(guidance) else ipc * len(labels)
 
 
-def _plan(images, adapters, batch_size, guidance=()):
-    "Every batch of the set, with the adapter that draws it; whole classes where a term looks among their images."
+def _plan(images, adapters, batch_size, guidance=(), index=0, shares=1):
+    "Every batch of a share, with the adapter that draws it; whole classes where a term looks among their images."
     plan, among = [], _among(guidance)
     count = max(1, batch_size // images.ipc) if "class" in among else batch_size
     for folder, known in adapters.items():
         classes = [c for c in images.labels if known is None or c in known]
-        batches = images.whole_classes(count, classes) if among else images.batches(batch_size, classes)
+        if among: batches = images.whole_classes(count, classes[index::shares])
+        else: batches = images.batches(batch_size, images.all(classes)[index::shares])  # whatever the others' size
         plan += [(folder, batch) for batch in batches]
     return plan
 
@@ -475,7 +483,7 @@ def _finish(stage, images, backbone, adapter, guidance, part):
     }
     for term in [term for term in guidance if hasattr(term, "weights")][:1]:
         files["weights.json"] = lambda path: path.write_text(json.dumps(_weights(term, images)))
-    scaffolding = ("pool",) if "pool" in stage.config else ()
+    scaffolding = (images.pool_folder.name,) if "pool" in stage.config else ()
     if stage.config.get("tars"):
         files |= _tars(images)
         scaffolding += tuple(folder.name for folder in images.folders.values())
@@ -545,7 +553,7 @@ def _tells_how_far(images):
 def _draw_all(images, drawing, adapter, adapters, out, part, progress):
     "Draw what is missing of this process's share."
     index, shares = share(part, drawing.backbone.device)
-    mine = _plan(images, adapters, drawing.batch_size, drawing.guidance)[index::shares]
+    mine = _plan(images, adapters, drawing.batch_size, drawing.guidance, index, shares)
     todo = [(folder, batch) for folder, batch in mine if images.missing(batch)]
     total = sum(len(images.missing(batch)) for _, batch in todo)
     if progress: _announce(drawing, images, total, adapter, out)
@@ -602,7 +610,7 @@ def sample(
     if choosing.pool > 1:
         how = dict(seed=seed, batch_size=batch_size, mixed_precision=mixed_precision, compile=compile)
         how |= dict(guidance=guidance, part=part, progress=progress)
-        pool = sample(backbone, adapter, stage.folder/"pool", ipc * choosing.pool, labels, settings, **how)
+        pool = sample(backbone, adapter, images.pool_folder, ipc * choosing.pool, labels, settings, **how)
         if not pool.exists() and not stage.out.exists(): return DistilledSet(stage.out)
         _keep_chosen(stage, images, pool, backbone, choosing, target, seed)
     else:

@@ -66,12 +66,20 @@ def get_scheduler(
     "The sampler to use, over the backbone's noise schedule."
     if isinstance(scheduler, SchedulerMixin):
         _check_same_noise(scheduler, config)
-        return type(scheduler).from_config(scheduler.config)
+        return _for_latents(scheduler)
     _check_scheduler(scheduler)
     if scheduler is None or scheduler == "ddpm": return ddpm_scheduler(config)
     options = {k: config[k] for k in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")}
     if scheduler == "ddim": options["clip_sample"] = False
     return SCHEDULERS[scheduler](**options, timestep_spacing="linspace")
+
+
+def _for_latents(scheduler):
+    "A fresh copy that does not cut what it draws to the range of pixels, nor expects a variance that it cannot use."
+    options = dict(scheduler.config)
+    if not isinstance(scheduler, DDPMScheduler): options.pop("variance_type", None)
+    off = {name: False for name in ("clip_sample", "thresholding") if name in options}
+    return type(scheduler).from_config(options, **off)
 
 
 _NOISE = {"prediction_type": "epsilon", "trained_betas": None, "rescale_betas_zero_snr": False}

@@ -189,7 +189,7 @@ def select(
     classes = _check(pool, ipc, rule, target)
     if rule in coresets.METHODS: return coresets.coreset(pool.targets, rule, ipc, pool.features, seed)
     if rule == "groups": return _best_groups(pool, ipc, target, classes)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     goal = target or pool
     chosen = []
     for c in classes:

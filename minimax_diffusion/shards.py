@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from minimax_diffusion.images import (
-    FileIndex, ImageDataset, _ends_as_image, _listed, _nfc, _only_splits, _passed_over, _readable, _side_numbers,
-    _starts_as_image, _unusable, check_on_error, image_folder, only_classes, SPLITS
+    FileIndex, ImageDataset, _ends_as_image, _listed, _nfc, _on_side, _only_splits, _passed_over, _readable,
+    _starts_as_image, _unusable, check_on_error, image_folder, only_classes
 )
 
 # %% ../nbs/05_shards.ipynb #86c3f78a
@@ -125,13 +125,22 @@ def _plain_members(data):
 
 
 def _all_members(shard):
-    "The same by tarfile."
+    "The same by tarfile; a link is the file that it leads to, and begins nowhere where that is not in the tar."
     members = []
+    links = []
     with tarfile.open(shard, "r:") as tar:
         while member := tar.next():
             if member.isfile(): members.append((member.name, member.offset_data, member.size))
+            if member.islnk(): links.append((member.name, member.linkname))
+            if member.issym(): links.append((member.name, os.path.join(os.path.dirname(member.name), member.linkname)))
             tar.members.clear()  # it keeps them all
-        return members, tar.offset
+        return members + _linked(members, links), tar.offset
+
+
+def _linked(members, links):
+    "(name, first byte, bytes) of links."
+    places = {os.path.normpath(name): place for name, *place in members} if links else {}
+    return [(name, *places.get(os.path.normpath(target), (None, 0))) for name, target in links]
 
 # %% ../nbs/05_shards.ipynb #22a9548d
 def _members(shard, data):
@@ -155,6 +164,32 @@ def _key(name):
     return folder + slash + base.partition(".")[0]
 
 
+class _Labels:
+    "What the .cls files of a tar say."
+    def __init__(self, members, data):
+        self.texts = {
+            name.removesuffix(".cls"): data[start:start + size].decode(errors="replace").strip()
+            for name, start, size in members if name.endswith(".cls")
+        }
+        self.samples = {}  # key -> the .cls files of that sample
+        for stem in self.texts: self.samples.setdefault(_key(stem), []).append(stem)
+        self.taken = {self._stem(name) for name, _, _ in members if _ends_as_image(name)} & self.texts.keys()
+
+    def _stem(self, name): return name.rpartition(".")[0]
+
+    def of(self, name):
+        "The class of an image, by the .cls of its own name or by the only one of its sample; None where none tells it."
+        several = self.samples.get(_key(name), [])
+        stem = self._stem(name)
+        if stem not in self.texts and len(several) == 1: stem = several[0]
+        return self.texts.get(stem)
+
+    def is_second(self, name):
+        "Whether the sample of an image, a mask for one, has another that bears its name."
+        several = self.samples.get(_key(name), [])
+        return self._stem(name) not in self.texts and len(several) == 1 and several[0] in self.taken
+
+
 def _reason(folder, base, content):
     "Why a member is none of the set's images; an empty text where it is one."
     if any(map(_passed_over, folder.split("/"))): return "a program's copies"
@@ -169,16 +204,16 @@ def _tar_images(shard, left_out):
     if not os.path.getsize(shard): raise _damaged(shard, "it is empty")
     with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         members = _members(shard, data)
-        classes = {
-            _key(name): data[start:start + size].decode(errors="replace").strip()
-            for name, start, size in members if name.endswith(".cls")
-        }
+        left_out += [(name, "a link to what is not in the tar") for name, start, _ in members if start is None]
+        members = [member for member in members if member[1] is not None]
+        labels = _Labels(members, data)
         for name, start, size in members:
             folder, _, base = name.rpartition("/")
             if base.endswith(_NOTES): continue
             reason = _reason(folder, base, lambda: data[start:start + size])
+            if not reason and labels.is_second(name): reason = "a further image of a sample"
             if reason: left_out.append((name, reason))
-            else: yield folder, base, classes.get(_key(name)), start, size
+            else: yield folder, base, labels.of(name), start, size
 
 # %% ../nbs/05_shards.ipynb #bb0a2490
 def _library(name):
@@ -330,6 +365,7 @@ def read_shards(
     name: str = "folder",  # what to call the set in reports
     on_error: str = "raise",  # "raise" at a damaged image, or "skip" it
     split: str | None = None,  # "train", "val" or "test" of a set that nobody has split; None: everything
+    rule=None,  # function of a file's name that returns its split; None: see `split_names`
 ) -> ImageDataset:  # images stay in the shards until asked for
     "Read tars or Parquet files of images where they lie."
     check_on_error(on_error)
@@ -347,9 +383,9 @@ def read_shards(
     targets = np.array(table)[numbers]
     note, skipped = "", []
     if split is not None:
-        mine = np.flatnonzero(_side_numbers(files, insides, targets) == list(SPLITS).index(split))
+        mine = _on_side(files, insides, targets, split, rule)
         files, targets = files[mine], targets[mine]
-        note = "by file name: 70 % train, 10 % validate, 20 % test"
+        if rule is None: note = "by file name: 70 % train, 10 % validate, 20 % test"
     if on_error == "skip":
         good, skipped = _readable(files)
         files, targets = files[good], targets[good]

@@ -23,11 +23,13 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
+from numbers import Integral, Real
 from pathlib import Path
 from stat import S_IMODE, S_ISREG
 from tempfile import TemporaryDirectory
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
 from accelerate.utils.environment import get_cpu_distributed_information
 from safetensors import SafetensorError, safe_open
@@ -183,8 +185,16 @@ def write_json(
     value,  # anything that json takes
 ):
     "Write `value` as indented JSON, atomically."
-    text = json.dumps(value, indent=1) + "\n"
+    text = json.dumps(value, indent=1, default=_number) + "\n"
     write_atomic(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def _number(value):
+    "A number of numpy's as one of Python's; `TypeError` for what is none."
+    if isinstance(value, np.bool_): return bool(value)
+    if isinstance(value, Integral): return int(value)
+    if isinstance(value, Real): return float(value)
+    raise TypeError(f"{value!r} cannot be written as JSON")
 
 # %% ../nbs/01_stage.ipynb #0165636e
 def first_line(
@@ -322,8 +332,8 @@ def _plain(value):
     "JSON's view of a configuration value."
     if isinstance(value, dict): return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)): return [_plain(v) for v in value]
-    plain = value is None or isinstance(value, (str, int, float, bool))
-    return value if plain else str(value)
+    if value is None or isinstance(value, (str, int, float, bool)): return value
+    return _number(value) if isinstance(value, (np.bool_, Real)) else str(value)
 
 
 def config_difference(
@@ -519,7 +529,8 @@ class Stage:
         self.resumed = False
         self._target = Path(os.path.realpath(self.out))
         self.partial = self._target.with_name(self._target.name + ".partial")
-        if not self.out.is_symlink(): self.partial = self.out.with_name(self.partial.name)
+        named = self.out.name not in ("", "..")  # else it is where the process is, or above
+        if named and not self.out.is_symlink(): self.partial = self.out.with_name(self.partial.name)
         self.complete = self._is_finished(self._target)
         if not self.complete: self._open(part)
         if self.complete: self._tidy()

@@ -7,8 +7,8 @@ __all__ = ['NO_TEACHER', 'LITE', 'load_pixels', 'native_size', 'open_images', 'h
            'accuracy', 'Student', 'mixed_loss', 'Training', 'training_state', 'restore_training', 'check_loss',
            'train_on', 'TrainResult', 'train_classifier', 'fresh_network', 'Stopped', 'in_threads', 'says_how_to_go_on',
            'JoinedBatchNorm', 'join_norms', 'join_launch', 'SharedTraining', 'ReadCheckpoint', 'check_networks',
-           'check_teacher', 'waits', 'train_teacher', 'EfficientNetLite', 'imagenet_rows', 'OfImageNet', 'load_teacher',
-           'minimax_teacher']
+           'networks_with_dropout', 'check_teacher', 'waits', 'train_teacher', 'EfficientNetLite', 'imagenet_rows',
+           'OfImageNet', 'load_teacher', 'minimax_teacher']
 
 # %% ../nbs/33_training.ipynb #37fd9880
 import copy
@@ -170,7 +170,7 @@ def make_optimizer(
     "The protocol's optimizer and learning-rate schedule."
     optimizer = _optimizer(network, protocol, capture and next(network.parameters()).is_cuda)
     if protocol.schedule == "steps":
-        drops = [2 * epochs // 3, 5 * epochs // 6]
+        drops = [max(1, 2 * epochs // 3), max(1, 5 * epochs // 6)]  # never before the first epoch
         return optimizer, torch.optim.lr_scheduler.MultiStepLR(optimizer, drops, 0.2)
     def cosine(epoch): return 0.5 * (1 + math.cos(0.5 * math.pi * epoch / epochs))
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, cosine)
@@ -317,7 +317,7 @@ class Training(Student):
         self.mirror = mirror
         self.teacher = teacher and teacher.to(self.device, memory_format=_layout(self.device)).eval()
         self.seed = seed
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(int(seed))
         self.curve = []  # one record per test: epoch, loss, lr, accuracy
         self.sound = torch.zeros((), dtype=torch.int64, device=self.device)  # steps whose loss was a number
 
@@ -543,7 +543,7 @@ def fresh_network(
     "A network with its first weights; the process's generator, which draws them, is put back."
     width = protocol.widths.get(name)
     with _BUILD, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(int(seed))  # the CPU's alone
         return get_network(name, num_classes, protocol.image_size, width, protocol.norm)
 
 # %% ../nbs/33_training.ipynb #b2fa6953
@@ -723,10 +723,30 @@ def check_networks(
     protocol: Protocol,  # networks, widths, norm and image size
     num_classes: int,  # length of the scores
 ):
-    "An error where a network of the protocol is unknown or does not fit its image size; nothing is computed."
+    "`ValueError` where a network of the protocol is unknown or does not fit its image size; nothing is computed."
+    side = protocol.image_size
     for name in protocol.networks:
-        with torch.device("meta"):
-            get_network(name, num_classes, protocol.image_size, protocol.widths.get(name), protocol.norm)
+        network = _outline(name, num_classes, protocol).eval()
+        try: network(torch.empty(2, 3, side, side, device="meta"))
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"{name} does not take images of {side} pixels ({first_line(error)}); choose another "
+                             "network, or another image_size") from error
+
+
+def _outline(name, num_classes, protocol):
+    "A network without numbers."
+    width = protocol.widths.get(name)
+    with torch.device("meta"): return get_network(name, num_classes, protocol.image_size, width, protocol.norm)
+
+
+def networks_with_dropout(
+    protocol: Protocol,  # names of networks
+    num_classes: int,  # length of the scores
+) -> list:  # of those names
+    "Networks that draw random numbers of their own in training."
+    kinds = (nn.modules.dropout._DropoutNd, torchvision.ops.StochasticDepth)
+    def _draws(name): return any(isinstance(m, kinds) and m.p for m in _outline(name, num_classes, protocol).modules())
+    return [name for name in protocol.networks if _draws(name)]
 
 # %% ../nbs/33_training.ipynb #8205a17e
 def check_teacher(
