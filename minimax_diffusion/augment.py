@@ -68,8 +68,8 @@ def random_light(
     n: int,  # how many
     std: float,  # deviation along the axes, in units of their variances
     generator: torch.Generator | None = None,  # on the CPU
-) -> Tensor:  # (n, 3) colour to add
-    "One random colour per image along the principal axes of ImageNet's colours (PCA lighting)."
+) -> Tensor:  # (n, 3) color to add
+    "One random color per image along the principal axes of ImageNet's colors (PCA lighting)."
     along = std * torch.randn(n, 3, generator=generator) * torch.tensor(COLOR_VARIANCES)
     return along @ torch.tensor(COLOR_AXES).T
 
@@ -82,7 +82,7 @@ def _on(values, device):
 def recolor(
     x: Tensor,  # (N, 3, H, W) in [0, 1]
     jitter: Tensor,  # (N, 3) factors of brightness, contrast, saturation
-    light: Tensor,  # (N, 3) colour to add
+    light: Tensor,  # (N, 3) color to add
     mean: tuple,  # of the normalisation
     std: tuple,  # of the normalisation
 ) -> Tensor:  # (N, 3, H, W) normalised
@@ -106,7 +106,7 @@ class Views(NamedTuple):
     boxes: Tensor  # (N, 4) crop: top, left, height, width
     flipped: Tensor  # (N,) bool
     jitter: Tensor  # (N, 3) factors of brightness, contrast, saturation
-    light: Tensor  # (N, 3) colour to add
+    light: Tensor  # (N, 3) color to add
 
 # %% ../nbs/32_augment.ipynb #61f654e4
 def draw_views(

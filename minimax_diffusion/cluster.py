@@ -103,7 +103,7 @@ def _end(child):
 def _submitit():
     "The library; an error that says how to get it."
     if importlib.util.find_spec("submitit") is None:
-        raise ImportError('a queue needs submitit: pip install "minimax_diffusion[cluster]"')
+        raise ImportError("a queue needs submitit: pip install submitit")
     import submitit
     return submitit
 

@@ -212,7 +212,7 @@ def plot_coresets(
     choices: dict,  # {title: row numbers in order of choice}, one panel each
     numbers: bool = True,  # write the order of choice beside each point
 ):  # a matplotlib `Figure`
-    "Draw what each choice picks, in its method's colour, in two dimensions (principal components beyond two)."
+    "Draw what each choice picks, in its method's color, in two dimensions (principal components beyond two)."
     from matplotlib.figure import Figure
     from sklearn.decomposition import PCA
     x = torch.as_tensor(features).flatten(1).double().cpu().numpy()

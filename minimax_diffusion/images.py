@@ -609,7 +609,7 @@ _OTHERS = ("#5254a3", "#8ca252", "#bd9e39", "#ad494a", "#a55194", "#637939", "#8
 def method_color(
     name: str,  # of a method, such as "K-Center" or "k_center"
 ) -> str:  # "#rrggbb"
-    "The colour of a method in every picture; capitals, hyphens and the like do not count."
+    "The color of a method in every picture; capitals, hyphens and the like do not count."
     letters = "".join(c for c in name.lower() if c.isalnum())
     if letters in METHOD_COLORS: return METHOD_COLORS[letters]
     number = int(hashlib.sha256(letters.encode()).hexdigest(), 16)

@@ -253,7 +253,7 @@ def plot_embedding(
     seed: int = 0,  # of t-SNE
     figure=None,  # a matplotlib figure or subfigure to draw into; None: a new one
 ):  # a matplotlib `Figure`
-    "The real set in grey, every other set in its method's colour, one panel each on the same map."
+    "The real set in grey, every other set in its method's color, one panel each on the same map."
     from matplotlib.figure import Figure
     (_, background), *others = embed_2d(sets, method, seed).items()
     panels = max(1, len(others))

@@ -34,9 +34,9 @@ class Protocol(Record):
     schedule: str = "steps"  # "steps": x0.2 at 2/3 and 5/6 of the epochs; "cosine": along a cosine to half the rate
     min_scale: float = 0.5  # random resized crops keep at least this share of the area
     jitter: float = 0.4  # brightness, contrast, saturation by a factor within 1 +- this
-    lighting: float = 0.1  # deviation of the noise along the colours' principal axes
+    lighting: float = 0.1  # deviation of the noise along the colors' principal axes
     temperature: float = 0.0  # 0: hard labels; else a teacher's probabilities at this temperature
-    mean: tuple = (0.485, 0.456, 0.406)  # ImageNet's colours, subtracted
+    mean: tuple = (0.485, 0.456, 0.406)  # ImageNet's colors, subtracted
     std: tuple = (0.229, 0.224, 0.225)  # ImageNet's deviations, divided by
 
     def __post_init__(self):

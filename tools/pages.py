@@ -29,7 +29,7 @@ NAMED = re.compile(r'\[(`([\w.]+)(?:\(\))?`)\]\([^)]*\)')
 LINK = re.compile(r'(?:\]\(|(?:src|href)=")(?![a-z]+:|//)([^)\s"?]+)')
 BADGE = re.compile(r'<a href="https://colab\.research\.google\.com/[^"]+"><img [^>]*alt="Open in Colab"')
 FLAGGED = re.compile(r'^#\|\s*(?:slow|cuda)\b', re.MULTILINE)
-STAMP = re.compile(r'(?:commit|version) [\w.]+,.*\b(?:CPU|GPU|H200|T4|A100)\b.*\b20\d\d\b')
+STAMP = re.compile(r'(?:commit|version)(?: before)? [\w.]+,.*\b(?:CPU|GPU|H200|T4|A100)\b.*\b20\d\d\b')
 FENCE = re.compile(r'```.*?```', re.DOTALL)
 
 

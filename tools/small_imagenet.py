@@ -34,7 +34,7 @@ TEACHER = dict(networks=('convnet3',), widths={'convnet3': 64}, image_size=32)
 
 
 def make_images(folder):
-    "A pattern of 16 coloured squares for each class, shifted and noisy in each image."
+    "A pattern of 16 colored squares for each class, shifted and noisy in each image."
     rng = np.random.default_rng(0)
     patterns = rng.integers(30, 226, (CLASSES, 4, 4, 3))
     for split, count in (('train', TRAIN), ('test', TEST)):

@@ -942,7 +942,7 @@ def stage_table(
     return markdown_table(head, rows)
 
 # %% ../../nbs/compare/51_bench.ipynb #run00002
-RUN = {"encode": 2 * 9025, "finetune": 12_000 * 8, "sample": 1000}  # images that pass through each stage, for ImageWoof
+RUN = {"encode": 2 * 12_454, "finetune": 12_000 * 8, "sample": 1000}  # images through each stage, for ImageWoof
 
 
 def _fastest(measured):
