@@ -485,14 +485,13 @@ def content_digest(
     "SHA-256 of what a dataset holds, with the bytes of its files: a set that was written anew differs."
     if isinstance(dataset.images, torch.Tensor): return dataset_digest(dataset)
     hasher = hashlib.sha256(dataset_digest(dataset).encode())
-    for content in _in_threads(_content_hash, [dataset.images.source(row) for row in dataset.images.rows]):
-        hasher.update(content)
+    for content in _in_threads(_content_hash, dataset.images): hasher.update(content)
     return hasher.hexdigest()
 
 
-def _content_hash(source):
+def _content_hash(image):
     "SHA-256 of an image file, or of an image in a shard."
-    content = source.read() if isinstance(source, io.IOBase) else Path(source).read_bytes()
+    content = image.read_bytes() if isinstance(image, Path) else image.read()
     return hashlib.sha256(content).digest()
 
 # %% ../nbs/03_images.ipynb #fbd415c8
