@@ -270,7 +270,7 @@ def restore_matching(
         raise ValueError(f"the checkpoint is of another run: {difference}; choose another checkpoint=, or delete it")
     done, asked = len(state["losses"]), matching.settings.iterations
     if done > asked:
-        raise ValueError(f"the checkpoint is of iteration {done}, beyond iterations={asked}; choose another checkpoint=")
+        raise ValueError(f"the checkpoint is of iteration {done}, beyond iterations={asked}; choose another one")
     matching.pixels.data.copy_(state["pixels"])
     if state["momentum"] is not None:
         momentum = state["momentum"].to(matching.real.device)

@@ -42,7 +42,7 @@ from minimax_diffusion.stage import (
 )
 from .console import check_seed, comma_list, options, script
 from minimax_diffusion.images import (
-    ImageDataset, _listed, dataset_digest, describe, image_to_tensor, read_image, safe_folders,
+    ImageDataset, _in_threads, _listed, dataset_digest, describe, image_to_tensor, read_image, safe_folders,
 )
 from .labels import class_list
 from .shards import open_set
@@ -69,8 +69,7 @@ def load_pixels(
     if isinstance(images, Tensor):
         if images.shape[-2:] != (size, size): images = _square(images, size)
         return images, targets
-    with ThreadPoolExecutor() as pool:
-        squares = list(pool.map(partial(_read_square, size=size), images))
+    squares = list(_in_threads(partial(_read_square, size=size), images))
     return torch.stack(squares), targets
 
 # %% ../nbs/33_training.ipynb #3a8c16d1
