@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SPLITS', 'METHOD_COLORS', 'to_rgb', 'center_crop', 'ImageError', 'read_image', 'image_to_tensor', 'FileIndex',
            'ImageDataset', 'with_weights', 'subset', 'known_classes', 'only_classes', 'per_class', 'to_tensors',
-           'dataset_digest', 'content_digest', 'split_indices', 'digits', 'show_images', 'mosaic', 'png', 'live',
-           'method_color', 'safe_folder', 'safe_folders', 'split_names', 'check_on_error', 'check_readable',
+           'dataset_digest', 'split_indices', 'digits', 'show_images', 'mosaic', 'png', 'live', 'method_color',
+           'safe_folder', 'safe_folders', 'split_names', 'check_on_error', 'check_readable', 'content_digest',
            'check_twins', 'image_folder', 'describe']
 
 # %% ../nbs/03_images.ipynb #cf66ecbd
@@ -478,22 +478,6 @@ def dataset_digest(
     if dataset.weights is not None: hasher.update(dataset.weights.tobytes())
     return hasher.hexdigest()
 
-
-def content_digest(
-    dataset: ImageDataset,  # a small set: all its files are read
-) -> str:  # 64 hexadecimal digits
-    "SHA-256 of what a dataset holds, with the bytes of its files: a set that was written anew differs."
-    if isinstance(dataset.images, torch.Tensor): return dataset_digest(dataset)
-    hasher = hashlib.sha256(dataset_digest(dataset).encode())
-    for content in _in_threads(_content_hash, dataset.images): hasher.update(content)
-    return hasher.hexdigest()
-
-
-def _content_hash(image):
-    "SHA-256 of an image file, or of an image in a shard."
-    content = image.read_bytes() if isinstance(image, Path) else image.read()
-    return hashlib.sha256(content).digest()
-
 # %% ../nbs/03_images.ipynb #fbd415c8
 SPLITS = {"train": range(3, 10), "val": range(2, 3), "test": range(2)}  # place within every ten images of a class
 
@@ -902,6 +886,22 @@ def check_readable(
 
 def _try(path):
     read_image(path)
+
+# %% ../nbs/03_images.ipynb #b658cc5c
+def content_digest(
+    dataset: ImageDataset,  # a small set: all its files are read
+) -> str:  # 64 hexadecimal digits
+    "SHA-256 of what a dataset holds, with the bytes of its files: a set that was written anew differs."
+    if isinstance(dataset.images, torch.Tensor): return dataset_digest(dataset)
+    hasher = hashlib.sha256(dataset_digest(dataset).encode())
+    for content in _in_threads(_content_hash, dataset.images): hasher.update(content)
+    return hasher.hexdigest()
+
+
+def _content_hash(image):
+    "SHA-256 of an image file, or of an image in a shard."
+    content = image.read_bytes() if isinstance(image, Path) else image.read()
+    return hashlib.sha256(content).digest()
 
 # %% ../nbs/03_images.ipynb #cfb7a45a
 def check_twins(
