@@ -35,7 +35,7 @@ from minimax_diffusion.console import (
     at_least, check_seed, comma_list, comma_numbers, options, record_fields, require, script,
 )
 from minimax_diffusion.images import (
-    ImageDataset, content_digest, dataset_digest, image_folder, per_class, subset, with_weights,
+    ImageDataset, _choose_rows, content_digest, dataset_digest, image_folder, subset, with_weights,
 )
 from .benchmarks import check_apart, get_benchmark, load_dataset
 from .protocols import PROTOCOLS, Protocol, epochs_for, get_protocol, hard_protocol, protocol_for, settled
@@ -242,8 +242,7 @@ def _choose(dataset, sizes, name, seed):
         smallest = dataset.classes[int(np.argmin(dataset.counts))]
         raise ValueError(f"{name} has {fewest} images of the class {smallest!r}, ipc={sizes[-1]} needs more: "
                          "lower ipc or add images")
-    numbers = ImageDataset(torch.arange(len(dataset)), dataset.targets, dataset.classes, dataset.image_size)
-    return {n: per_class(numbers, n, seed).images.tolist() for n in sizes}
+    return {n: _choose_rows(dataset, [n] * len(dataset.classes), seed).tolist() for n in sizes}
 
 def _check_equal(name, datasets):
     "An error where sets that share a row have more images than others."

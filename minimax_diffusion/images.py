@@ -424,12 +424,16 @@ def only_classes(
     return chosen
 
 # %% ../nbs/03_images.ipynb #1bbf3b39
-def _choose(dataset, sizes, seed):
-    "The first so many images of each class, in one random order."
+def _choose_rows(dataset, sizes, seed):
+    "Rows of the first so many images of each class, in one random order."
     order = np.random.default_rng(seed).permutation(len(dataset))
     targets = np.array(dataset.targets)[order]
-    chosen = [order[targets == c][:n] for c, n in enumerate(sizes)]
-    return subset(dataset, np.concatenate(chosen))
+    return np.concatenate([order[targets == c][:n] for c, n in enumerate(sizes)])
+
+
+def _choose(dataset, sizes, seed):
+    "Those images."
+    return subset(dataset, _choose_rows(dataset, sizes, seed))
 
 
 def per_class(
