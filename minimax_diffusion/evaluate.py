@@ -11,7 +11,6 @@ import copy
 import functools
 import hashlib
 import itertools
-import json
 import shutil
 import threading
 import time
@@ -624,7 +623,7 @@ def _report_files(runs, record):
         seconds = {"evaluate": round(runs.seconds(), 1)}
         return Report({**record, "metrics": {}, "seconds": seconds, "rows": rows})
     return {
-        "report.json": lambda path: path.write_text(json.dumps(report().record, indent=1) + "\n"),
+        "report.json": lambda path: write_json(path, report().record),
         "report.md": lambda path: path.write_text(report_markdown(report()), encoding="utf-8"),
         "report.png": lambda path: plot_report(report()).savefig(path, dpi=150, format="png"),
     }
