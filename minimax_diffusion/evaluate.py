@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from .device import CapturedStep, resolve_device, torch_defaults, tracked
 from minimax_diffusion.stage import (
-    Checkpoint, Stage, read_config, read_json, share, state_digest, verify, write_json,
+    Checkpoint, Stage, _plain, read_config, read_json, share, state_digest, verify, write_json,
 )
 from minimax_diffusion.console import (
     at_least, check_seed, comma_list, comma_numbers, options, record_fields, require, script,
@@ -716,6 +716,7 @@ def evaluate(
     config["ipc"] = sizes if len(sizes) > 1 else sizes[0]
     config["weighted"] = asked.weighted or None  # as it was recorded before
     config["mirror"] = test.mirror if asked.mirror is None else asked.mirror
+    config = _plain(config)  # numbers of numpy as Python's
     inputs = _digests(chosen, full, test, teacher)
     stage = Stage(out, "evaluate", {**config, "methods": list(methods)}, inputs, how.part)
     if stage.complete: return load_report(stage.out)
