@@ -37,7 +37,9 @@ from minimax_diffusion.images import (
     ImageDataset, _choose_rows, content_digest, dataset_digest, image_folder, subset, with_weights,
 )
 from .benchmarks import check_apart, get_benchmark, load_dataset
-from .protocols import PROTOCOLS, Protocol, epochs_for, get_protocol, hard_protocol, protocol_for, settled
+from minimax_diffusion.protocols import (
+    PROTOCOLS, Protocol, epochs_for, get_protocol, hard_protocol, protocol_for, settled,
+)
 from minimax_diffusion.training import (
     NO_TEACHER, ReadCheckpoint, SharedTraining, Stopped, Training, TrainResult, check_networks, check_teacher,
     fresh_network, in_threads, join_launch, load_pixels, load_teacher, native_size, networks_with_dropout,
