@@ -233,7 +233,7 @@ def _kinds(annotation):
 
 
 def _for_typing(text, default):
-    "A comment where nobody can type None."
+    "A comment where None cannot be typed, or stands for the default."
     if default is None: return text.replace("None:", "default:")
     return re.sub(r"; None: [^;()]*", "", text)
 
@@ -267,7 +267,7 @@ def options(
                 if name in parameters or name in but.split(): continue
                 kind = _for_a_command(field) if command else field.anno
                 parameters[name] = Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-                lines += [f"{name} : ", f"    {_meaning(field)}"]
+                lines += [f"{name} : ", f"    {_for_typing(_meaning(field), field.default)}"]
                 groups[name] = _title(record)
         function.__signature__ = signature(function).replace(parameters=list(parameters.values()))
         function.__groups__ = groups

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from safetensors.torch import save_file
 
-from .stage import Stage, read_tensors, share, state_digest, write_atomic
+from .stage import Stage, read_tensors, state_digest, write_in_shares
 from .console import Record, require
 
 # %% ../nbs/24_guidance.ipynb #8a332fa2
@@ -144,18 +144,12 @@ def shared_points(
 
 def _share_classes(latents, stage, settings, part):
     "The points of this process's classes, a file each."
-    index, shares = share(part)
-    folder = stage.partial/"classes"
-    if stage.partial.is_dir(): folder.mkdir(exist_ok=True)  # else another process has finished it just now
-    def _file(c): return folder/f"{c:05d}.safetensors"
-    def _missing(): return [c for c in range(len(latents.classes)) if not _file(c).is_file()]
-    for c in [c for c in _missing() if c % shares == index]:
-        own = class_points(latents.only([latents.classes[c]]), **settings)
-        write_atomic(_file(c), lambda path: save_file(own.tensors, path))
-    def _join(path):
-        parts = [read_tensors(_file(c)) for c in range(len(latents.classes))]
+    def _write(c, path): save_file(class_points(latents.only([latents.classes[c]]), **settings).tensors, path)
+    def _join(files, path):
+        parts = [read_tensors(file) for file in files]
         save_file({name: x for own in parts for name, x in own.items()}, path)
-    stage.settle(_missing, part, files={"points.safetensors": _join}, scaffolding=("classes",))
+    names = [f"{c:05d}.safetensors" for c in range(len(latents.classes))]
+    write_in_shares(stage, names, _write, "points.safetensors", _join, part)
 
 # %% ../nbs/24_guidance.ipynb #4252422f
 class _Term:

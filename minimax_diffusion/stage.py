@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['RESERVED', 'folder_digest', 'digest', 'read_json', 'read_config', 'read_product', 'state_digest', 'sync',
            'write_atomic', 'sweep', 'write_json', 'first_line', 'read_tensors', 'Checkpoint', 'config_difference',
-           'environment', 'verify', 'products', 'share', 'begun', 'Stage', 'map_in_shares', 'safe_name', 'safe_names']
+           'environment', 'verify', 'products', 'share', 'begun', 'Stage', 'write_in_shares', 'map_in_shares',
+           'safe_name', 'safe_names']
 
 # %% ../nbs/01_stage.ipynb #b82c5a95
 import errno
@@ -22,6 +23,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral, Real
 from pathlib import Path
@@ -710,6 +712,25 @@ def _remove(path):
         try: path.unlink(missing_ok=True)
         except OSError: pass
 
+# %% ../nbs/01_stage.ipynb #403ac23a
+def write_in_shares(
+    stage: Stage,  # whose product is joined of pieces
+    names: list,  # of the pieces' files
+    write: Callable,  # is given the number of a piece and a path, and writes its file there
+    product: str,  # name of the file that they are joined to
+    join: Callable,  # is given the files of all pieces, in their order, and a path, and writes the product there
+    part: str | None = None,  # as given to share
+):
+    "Pieces of work that the processes of a launch, or parts, do together."
+    index, shares = share(part)
+    folder = stage.partial/"pieces"
+    if stage.partial.is_dir(): folder.mkdir(exist_ok=True)  # else another process has finished it just now
+    files = [folder/name for name in names]
+    def _missing(): return [file for file in files if not file.is_file()]
+    for k, file in enumerate(files):
+        if k % shares == index and not file.is_file(): write_atomic(file, partial(write, k))
+    stage.settle(_missing, part, files={product: partial(join, files)}, scaffolding=("pieces",))
+
 # %% ../nbs/01_stage.ipynb #9a092f48
 def map_in_shares(
     work: Callable,  # gives the result of an item, by its number, in what JSON has
@@ -725,19 +746,11 @@ def map_in_shares(
 
 def _map_share(work, count, stage, part):
     "This process's blocks of items, at most 64 blocks in all."
-    index, shares = share(part)
     size = max(1, -(-count // 64))
     blocks = [range(first, min(first + size, count)) for first in range(0, count, size)]
-    folder = stage.partial/"blocks"
-    if stage.partial.is_dir(): folder.mkdir(exist_ok=True)  # else another process has finished it just now
-    def _file(k): return folder/f"{k:02d}.json"
-    def _missing(): return [k for k in range(len(blocks)) if not _file(k).is_file()]
-    for k in [k for k in _missing() if k % shares == index]:
-        write_json(_file(k), {"results": [work(i) for i in blocks[k]]})
-    def _write(path):
-        parts = [read_json(_file(k))["results"] for k in range(len(blocks))]
-        path.write_text(json.dumps({"results": sum(parts, [])}))
-    stage.settle(_missing, part, files={"results.json": _write}, scaffolding=("blocks",))
+    def _write(k, path): path.write_text(json.dumps({"results": [work(i) for i in blocks[k]]}))
+    def _join(files, path): path.write_text(json.dumps({"results": sum((read_json(f)["results"] for f in files), [])}))
+    write_in_shares(stage, [f"{k:02d}.json" for k in range(len(blocks))], _write, "results.json", _join, part)
 
 # %% ../nbs/01_stage.ipynb #st000026
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)  # on Windows
