@@ -42,7 +42,8 @@ def comma_list(
     if text is None: return None
     if file := _list_file(text):
         if not file.is_file(): raise FileNotFoundError(f"no such list: {file}; name a text file with one item a line")
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        try: lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError: raise ValueError(f"{file} is no UTF-8 text; save it as UTF-8") from None
         return [line.strip() for line in lines if line.strip()]
     if not text.strip(): return []
     *items, end = next(csv.reader([text + ",end"], skipinitialspace=True))
@@ -326,7 +327,13 @@ _METAVARS = {_to_whole: "N", _to_number: "X"}
 def _converter(kinds):
     "What makes a value of a text."
     if float in kinds and str in kinds: return _number_or_text
-    return {int: _to_whole, float: _to_number}.get(kinds[0], str)
+    return {int: _to_whole, float: _to_number}.get(kinds[0], _to_text)
+
+
+def _to_text(text):
+    "Text as it is typed, or a path in the home folder, which shells leave alone in --out=~/runs."
+    if not text.strip(): raise argparse.ArgumentTypeError("it is empty; give a value, or leave the option out")
+    return os.path.expanduser(text) if text.startswith("~/") else text
 
 
 def _add_option(group, name, field):

@@ -320,18 +320,32 @@ def _no_autocast(kind):
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
+class _DefaultFloat32:
+    "The process's default dtype, which all threads share: the first block sets it, the last one puts it back."
+    def __init__(self): self.lock, self.blocks, self.before = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            if not self.blocks: self.before = torch.get_default_dtype()
+            self.blocks += 1
+            torch.set_default_dtype(torch.float32)
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.blocks -= 1
+            if not self.blocks: torch.set_default_dtype(self.before)
+
+
+_float32 = _DefaultFloat32()
+
+
 @contextmanager
 def torch_defaults():
     "Within this block, or in the function it decorates: float32 on the CPU, gradients recorded, and no autocast."
-    dtype = torch.get_default_dtype()
     on_cpu = torch.empty(0).device.type == "cpu"  # a device context slows every call into torch
-    torch.set_default_dtype(torch.float32)
-    try:
-        place = nullcontext() if on_cpu else torch.device("cpu")
-        with place, torch.inference_mode(False), torch.enable_grad(), _no_autocast("cpu"), _no_autocast("cuda"):
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
+    place = nullcontext() if on_cpu else torch.device("cpu")
+    with _float32, place, torch.inference_mode(False), torch.enable_grad(), _no_autocast("cpu"), _no_autocast("cuda"):
+        yield
 
 # %% ../nbs/00_device.ipynb #67bac8bd
 _STATES = (PartialState, AcceleratorState, GradientState)  # what Accelerate keeps in a process

@@ -593,11 +593,11 @@ class Run:
         try:
             with self.record.timed("encode"): self.latents = encode_latents(self.train, self.model, self.encoded, **how)
         except ImageError:
-            _forget(self.out, self.encoded)
+            if self.part is None and _drop_begun(self.encoded): _forget(self.out)
             raise
-        except OSError as error:
+        except OSError as error:  # what lies there may be another run's
             if self.encoded.parent == self.out: raise
-            _forget(self.out, self.encoded)
+            _forget(self.out)
             raise type(error)(str(error).replace("out=", "latents=")) from error
         if self.latents is None: raise Unfinished("encode")
 
@@ -629,11 +629,16 @@ class Run:
         return {title: numbered[0][max(self.request.ipc)] for title, numbered in self.sets.items()}
 
 
-def _forget(out, encoded):
-    "Take away a run that has not begun, so that the remedy for what stopped its encoding can begin in its folder."
+def _drop_begun(encoded):
+    "Take away the beginning of an encoding that has written nothing, so that a remedy can begin; whether that was so."
     partial = encoded.with_name(f"{encoded.name}.partial")
-    if any(partial.glob("*.safetensors")): return
+    if any(partial.glob("*.safetensors")): return False
     shutil.rmtree(partial, ignore_errors=True)
+    return True
+
+
+def _forget(out):
+    "Take away the folder of a run that has made nothing."
     if not out.is_dir() or any(file.name != "run.json" for file in out.iterdir()): return
     (out/"run.json").unlink(missing_ok=True)
     out.rmdir()

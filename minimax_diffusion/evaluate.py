@@ -611,7 +611,7 @@ def _record_ipc(sizes, methods):
 def _record(test, config, protocol, methods, chosen):
     "`report.json` as far as it is known before the runs."
     sizes = config["ipc"] if isinstance(config["ipc"], list) else [config["ipc"]]
-    record = {"dataset": test.name, **config, "ipc": _record_ipc(sizes, methods)}
+    record = {"dataset": test.name, "classes": list(test.classes), **config, "ipc": _record_ipc(sizes, methods)}
     record["headline"] = protocol.headline
     record["notes"] = _notes(sizes, methods, test, protocol)
     record["images"] = {method: len(_largest(sets[0][1])) for method, sets in chosen.items()}

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'METHOD_COLORS', 'to_rgb', 'center_crop', 'ImageError', 'read_image', 'image_to_tensor', 'FileIndex',
-           'ImageDataset', 'with_weights', 'subset', 'known_classes', 'only_classes', 'per_class', 'to_tensors',
-           'dataset_digest', 'split_indices', 'digits', 'show_images', 'mosaic', 'png', 'live', 'method_color',
-           'safe_folder', 'safe_folders', 'split_names', 'check_on_error', 'check_readable', 'content_digest',
-           'check_twins', 'image_folder', 'describe']
+           'ImageDataset', 'check_images', 'with_weights', 'subset', 'known_classes', 'only_classes', 'per_class',
+           'to_tensors', 'dataset_digest', 'split_indices', 'digits', 'show_images', 'mosaic', 'png', 'live',
+           'method_color', 'safe_folder', 'safe_folders', 'split_names', 'check_on_error', 'check_readable',
+           'content_digest', 'check_twins', 'image_folder', 'describe']
 
 # %% ../nbs/03_images.ipynb #cf66ecbd
 import base64
@@ -242,9 +242,26 @@ def _joined(names): return os.fsencode("".join(f"{name}\0" for name in names))
 def _whole_numbers(values):
     "Whole numbers in eight bytes each, which read like a list."
     if isinstance(values, torch.Tensor): values = values.cpu()
-    return array("q", np.asarray(values, np.int64).tobytes())
+    numbers = np.asarray(values)
+    if numbers.dtype.kind == "f" and not (numbers == np.floor(numbers)).all():
+        raise ValueError("targets must be whole numbers, the class index of each image")
+    return array("q", numbers.astype(np.int64).tobytes())
 
 # %% ../nbs/03_images.ipynb #5e2d2135
+def _check_kinds(images, classes):
+    "`TypeError` for images and classes that a list or a tensor would have to be made of first."
+    if isinstance(classes, (str, set, frozenset, dict)):
+        given = type(classes).__name__
+        raise TypeError(f"classes is a {given}; pass a list of names, in the order of the class indices")
+    if isinstance(images, np.ndarray):
+        raise TypeError(f"images is an array of shape {images.shape}; pass a uint8 tensor (N, 3, H, W), such as "
+                        "torch.from_numpy(images).permute(0, 3, 1, 2) of an array (N, H, W, 3)")
+    if not isinstance(images, (torch.Tensor, FileIndex)) and len(images) and not isinstance(images[0], (str, Path)):
+        given = type(images[0]).__name__
+        raise TypeError(f"images are of type {given}; pass paths, or a uint8 tensor (N, 3, H, W), such as "
+                        "torch.stack([image_to_tensor(to_rgb(image)) for image in images]) of Pillow's images")
+
+
 class ImageDataset(Dataset):
     "Labelled images: `dataset[i]` is `(uint8 tensor (3, S, S), class index)`."
     def __init__(
@@ -261,6 +278,7 @@ class ImageDataset(Dataset):
         note: str = "",  # how it was split, for `describe`
         weights: Sequence | None = None,  # (N,) how much each image stands for; None: all the same
     ):
+        _check_kinds(images, classes)
         in_place = isinstance(images, (torch.Tensor, FileIndex))
         self.images = images if in_place else FileIndex.of(images)
         self.targets = _whole_numbers(targets)
@@ -330,6 +348,16 @@ def _check_weights(weights, count):
         raise ValueError(f"there are {count} images, but weights of shape {weights.shape}; one for each is needed")
     if wrong := weights[~((weights > 0) & (weights < np.inf))].tolist():
         raise ValueError(f"weights must be finite and above 0, got {_listed(wrong)}; leave such images out")
+
+
+def check_images(
+    images,  # what was passed
+    name: str = "images",  # of the argument
+):
+    "`TypeError` for what is no `ImageDataset`."
+    if isinstance(images, ImageDataset): return
+    raise TypeError(f"{name} must be an ImageDataset, got {type(images).__name__}: image_folder(path) opens a folder, "
+                    "load_dataset(name) a benchmark, and ImageDataset(paths, targets, classes, image_size) takes any")
 
 # %% ../nbs/03_images.ipynb #472fbd24
 def _tile(dataset, i, side):
@@ -458,6 +486,32 @@ def to_tensors(
     rows = tqdm(range(len(dataset)), "read images", disable=not progress)
     return torch.stack([dataset[i][0] for i in rows]), targets
 
+# %% ../nbs/03_images.ipynb #c09ed040
+def _in_threads(function, items, some=512):
+    "What a function returns for each item, some hundred items at a time."
+    with ThreadPoolExecutor() as pool:
+        for first in range(0, len(items), some): yield from pool.map(function, items[first:first + some])
+
+
+def _bytes_of(files, row):
+    "Size of a file; 0 where it is not there."
+    try: return files.size(row)
+    except ImageError: return 0
+
+
+def _fingerprint(image):
+    "A number from a file's size and the 4 KB in its middle; 0 where it cannot be read."
+    try:
+        with open(image, "rb") if isinstance(image, Path) else image as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size // 2 - 2048))
+            mark = hashlib.sha256(b"%d " % size + file.read(4096)).digest()
+    except OSError: return 0
+    return int.from_bytes(mark[:8], "big")
+
+
+def _sizes(files): return np.fromiter((_bytes_of(files, row) for row in files.rows), np.uint64, len(files))
+
 # %% ../nbs/03_images.ipynb #34f99de7
 def _in_pieces(items, size=10_000):
     "The text of a long list, piece by piece."
@@ -472,15 +526,30 @@ def _in_pieces(items, size=10_000):
 def dataset_digest(
     dataset: ImageDataset,  # any dataset
 ) -> str:  # 64 hexadecimal digits
-    "SHA-256 of what a dataset holds: class names, targets, pixels (or file names and sizes), and weights."
+    """SHA-256 of what a dataset holds: class names, targets, pixels (or file names and sizes), and weights.
+
+    Files of uncompressed images have one size; where sizes tell little, 4 KB from the middle of each file count, too.
+    """
     hasher = hashlib.sha256(f"({dataset.classes!r}, ".encode())
     for text in _in_pieces(dataset.targets): hasher.update(text.encode())
     hasher.update(f", {dataset.image_size!r})".encode())
     if isinstance(dataset.images, torch.Tensor): hasher.update(dataset.images.numpy().tobytes())
     else:
         for text in _in_pieces(dataset.images.entries()): hasher.update(text.encode())
+        if _of_few_sizes(dataset.images): hasher.update(_marks(dataset.images).tobytes())
     if dataset.weights is not None: hasher.update(dataset.weights.tobytes())
     return hasher.hexdigest()
+
+
+def _of_few_sizes(files):
+    "Whether the first thousand files have less than half as many sizes; not where sizes are unknown."
+    sizes = _sizes(files[:1000])
+    return sizes.any() and 2 * len(np.unique(sizes)) < len(sizes)
+
+
+def _marks(files):
+    "What the middle of each file holds, as a number."
+    return np.fromiter(_in_threads(lambda i: _fingerprint(files[i]), range(len(files))), np.uint64, len(files))
 
 # %% ../nbs/03_images.ipynb #fbd415c8
 SPLITS = {"train": range(3, 10), "val": range(2, 3), "test": range(2)}  # place within every ten images of a class
@@ -794,29 +863,6 @@ def split_names(
     _check_split(split)
     return [i for i, side in enumerate(_sides(names)) if side == split]
 
-# %% ../nbs/03_images.ipynb #c09ed040
-def _in_threads(function, items, some=512):
-    "What a function returns for each item, some hundred items at a time."
-    with ThreadPoolExecutor() as pool:
-        for first in range(0, len(items), some): yield from pool.map(function, items[first:first + some])
-
-
-def _bytes_of(files, row):
-    "Size of a file; 0 where it is not there."
-    try: return files.size(row)
-    except ImageError: return 0
-
-
-def _fingerprint(image):
-    "A number from a file's size and the 4 KB in its middle; 0 where it cannot be read."
-    try:
-        with open(image, "rb") if isinstance(image, Path) else image as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size // 2 - 2048))
-            mark = hashlib.sha256(b"%d " % size + file.read(4096)).digest()
-    except OSError: return 0
-    return int.from_bytes(mark[:8], "big")
-
 # %% ../nbs/03_images.ipynb #0538aed4
 def _on_two_sides(values, sides):
     "Which images have a value that an image of another split has, too; 0 is none."
@@ -824,9 +870,6 @@ def _on_two_sides(values, sides):
     seen = np.zeros((len(found), len(SPLITS)), bool)
     seen[numbers, sides] = True
     return (seen.sum(1) > 1)[numbers] & (values != 0)
-
-
-def _sizes(files): return np.fromiter((_bytes_of(files, row) for row in files.rows), np.uint64, len(files))
 
 
 def _twins(sizes, sides, image):

@@ -26,7 +26,7 @@ from minimax_diffusion.device import (
 from .stage import Stage, read_config, share, verify, write_atomic
 from .stage import digest as digest_of
 from .console import at_least, markdown_table, script
-from .images import ImageDataset, _check_once, dataset_digest, describe
+from .images import ImageDataset, _check_once, check_images, dataset_digest, describe
 from .labels import resolve_labels, with_labels
 from .benchmarks import at_size, check_apart, get_benchmark, load_dataset
 from .backbone import Backbone, load_backbone, network_digest
@@ -336,6 +336,7 @@ def encode_latents(
     progress: bool = True,  # show a progress bar
 ) -> LatentCache | None:  # the finished cache; None while other parts are missing
     "Encode every image, and its mirror image where that keeps the class, once."
+    check_images(images)
     at_least(1, batch_size=batch_size, shard_size=shard_size)
     at_least(0, workers=workers)
     label_ids, new = _labels(images, backbone, new_labels)

@@ -407,6 +407,8 @@ def dd_ranking(
     "HLR, IOR and LRS of several sets under one hard-label protocol."
     if random not in accuracies:
         raise ValueError(f"dd_ranking needs the accuracy of {random!r} beside {', '.join(accuracies)}")
+    if max(real, *accuracies.values()) <= 1:
+        raise ValueError("accuracies are percent here; multiply fractions by 100")
     table = ScoreTable()
     for method, accuracy in accuracies.items():
         hlr = hard_label_recovery(real / 100, accuracy / 100)

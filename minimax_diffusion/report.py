@@ -18,7 +18,7 @@ import numpy as np
 from .stage import read_json
 from .console import markdown_table
 from .images import method_color
-from .benchmarks import published_rows
+from .benchmarks import BENCHMARKS, published_rows
 from .protocols import PROTOCOLS
 
 # %% ../nbs/34_report.ipynb #90af3d9c
@@ -264,6 +264,11 @@ def _comparable(settings):
     settings = json.loads(json.dumps(settings))
     return {name: value for name, value in settings.items() if name not in _FREE}
 
+def _are_some(classes, dataset):
+    "Whether these are some of a benchmark's classes and not all, as far as both are known."
+    every = BENCHMARKS[dataset].classes if dataset in BENCHMARKS else None
+    return bool(classes and every) and len(classes) < len(every)
+
 def published(
     report: Report,  # an evaluation
 ) -> list:  # rows of `published_rows`; empty where nothing comparable was published
@@ -272,6 +277,7 @@ def published(
     protocol = PROTOCOLS.get(record["protocol"])
     if protocol is None: return []
     if _comparable(record["settings"]) != _comparable(asdict(protocol)): return []
+    if _are_some(record.get("classes"), record["dataset"]): return []
     sizes = [*report.ipcs, None, "full"]
     found = []
     for row in published_rows(record["dataset"]):

@@ -16,6 +16,13 @@ from . import coresets
 from .console import Record, at_least, require
 
 # %% ../nbs/26_select.ipynb #b8047d97
+def _check_probabilities(values):
+    "`ValueError` for scores (logits) in their place."
+    if values.min() < 0 or (values.sum(1) - 1).abs().max() > 1e-2:
+        raise ValueError("probabilities must be at least 0 and add up to 1 for each image; of scores (logits) pass "
+                         "scores.softmax(1)")
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
     "What is known of some images."
@@ -36,6 +43,7 @@ class Pool:
             if not values.isfinite().all():
                 raise ValueError(f"{name} holds NaN or infinity; check the network that made them")
             object.__setattr__(self, name, values)
+        if self.probabilities is not None: _check_probabilities(self.probabilities)
 
     def __len__(self): return len(self.targets)
 

@@ -324,7 +324,7 @@ def _class_list(shards):
     places = [here, here.parent] if _only_splits([here.name]) else [here]
     for file in (place/"classes.txt" for place in places):
         if file.is_file():
-            lines = file.read_text(encoding="utf-8").split("\n")
+            lines = file.read_text(encoding="utf-8-sig").split("\n")  # Windows begins a file with a mark
             return [_nfc(line) for line in lines if line], file
     return None, None
 

@@ -42,7 +42,8 @@ from minimax_diffusion.stage import (
 )
 from .console import check_seed, comma_list, options, script
 from minimax_diffusion.images import (
-    ImageDataset, _in_threads, _listed, dataset_digest, describe, image_to_tensor, read_image, safe_folders,
+    ImageDataset, _in_threads, _listed, check_images, dataset_digest, describe, image_to_tensor, read_image,
+    safe_folders,
 )
 from .labels import class_list
 from .shards import open_set
@@ -101,6 +102,7 @@ def open_images(
     name: str = "the set",  # for messages
 ) -> ImageDataset:
     "A data set with exactly the given classes."
+    if not isinstance(source, (str, Path)): check_images(source, name)
     dataset = source if isinstance(source, ImageDataset) else open_set(source)
     if classes is None or dataset.classes == classes: return dataset
     found = dataset.classes if dataset is source else _true_names(dataset.classes, classes)
@@ -503,6 +505,7 @@ class TrainResult:
 # %% ../nbs/33_training.ipynb #6c80ffef
 NO_TEACHER = "soft labels need a teacher: pass teacher=, a network trained on the full data set"
 
+@torch_defaults()
 def train_classifier(
     network: nn.Module,  # a fresh network, changed in place
     images: Tensor,  # (N, 3, S, S) uint8
