@@ -322,7 +322,10 @@ def _no_autocast(kind):
 
 class _DefaultFloat32:
     "The process's default dtype, which all threads share: the first block sets it, the last one puts it back."
-    def __init__(self): self.lock, self.blocks, self.before = threading.Lock(), 0, None
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.blocks = 0  # that are open
+        self.before = None
 
     def __enter__(self):
         with self.lock:

@@ -166,6 +166,14 @@ def _row_numbers(rows, count):
     raise IndexError(f"a mask of shape {rows.shape} for {count} images; one answer for each is needed")
 
 
+def _as_path(image):
+    try: return Path(image)
+    except TypeError: pass
+    raise TypeError(f"images are of type {type(image).__name__}; pass paths, or a uint8 tensor (N, 3, H, W): "
+                    "torch.from_numpy(x).permute(0, 3, 1, 2) of an array (N, H, W, 3), or "
+                    "torch.stack([image_to_tensor(to_rgb(image)) for image in images]) of Pillow's images")
+
+
 class FileIndex(Sequence):
     "Paths of many files in a few arrays that processes share: `index[i]` is a `Path`, `index[rows]` an index."
 
@@ -184,8 +192,8 @@ class FileIndex(Sequence):
 
     @classmethod
     def of(cls, paths):
-        "The index of a list of paths."
-        paths = [Path(path) for path in paths]
+        "The index of a list of paths; `TypeError` for what is no path."
+        paths = [_as_path(path) for path in paths]
         folders = {}
         places = [folders.setdefault(str(path.parent), len(folders)) for path in paths]
         return cls(list(folders), places, _joined(path.name for path in paths))
@@ -248,18 +256,11 @@ def _whole_numbers(values):
     return array("q", numbers.astype(np.int64).tobytes())
 
 # %% ../nbs/03_images.ipynb #5e2d2135
-def _check_kinds(images, classes):
-    "`TypeError` for images and classes that a list or a tensor would have to be made of first."
-    if isinstance(classes, (str, set, frozenset, dict)):
-        given = type(classes).__name__
-        raise TypeError(f"classes is a {given}; pass a list of names, in the order of the class indices")
-    if isinstance(images, np.ndarray):
-        raise TypeError(f"images is an array of shape {images.shape}; pass a uint8 tensor (N, 3, H, W), such as "
-                        "torch.from_numpy(images).permute(0, 3, 1, 2) of an array (N, H, W, 3)")
-    if not isinstance(images, (torch.Tensor, FileIndex)) and len(images) and not isinstance(images[0], (str, Path)):
-        given = type(images[0]).__name__
-        raise TypeError(f"images are of type {given}; pass paths, or a uint8 tensor (N, 3, H, W), such as "
-                        "torch.stack([image_to_tensor(to_rgb(image)) for image in images]) of Pillow's images")
+def _class_names(classes):
+    "Names in one spelling; `TypeError` where their order is not meant."
+    if not isinstance(classes, (str, set, frozenset, dict)): return [_nfc(c) for c in classes]
+    given = type(classes).__name__
+    raise TypeError(f"classes is a {given}; pass a list of names, in the order of the class indices")
 
 
 class ImageDataset(Dataset):
@@ -278,11 +279,10 @@ class ImageDataset(Dataset):
         note: str = "",  # how it was split, for `describe`
         weights: Sequence | None = None,  # (N,) how much each image stands for; None: all the same
     ):
-        _check_kinds(images, classes)
         in_place = isinstance(images, (torch.Tensor, FileIndex))
         self.images = images if in_place else FileIndex.of(images)
         self.targets = _whole_numbers(targets)
-        self.classes = [_nfc(c) for c in classes]
+        self.classes = _class_names(classes)
         self.image_size, self.name, self.mirror = image_size, name, mirror
         self.label_ids = label_ids
         self.skipped = list(skipped or [])
@@ -349,16 +349,6 @@ def _check_weights(weights, count):
     if wrong := weights[~((weights > 0) & (weights < np.inf))].tolist():
         raise ValueError(f"weights must be finite and above 0, got {_listed(wrong)}; leave such images out")
 
-
-def check_images(
-    images,  # what was passed
-    name: str = "images",  # of the argument
-):
-    "`TypeError` for what is no `ImageDataset`."
-    if isinstance(images, ImageDataset): return
-    raise TypeError(f"{name} must be an ImageDataset, got {type(images).__name__}: image_folder(path) opens a folder, "
-                    "load_dataset(name) a benchmark, and ImageDataset(paths, targets, classes, image_size) takes any")
-
 # %% ../nbs/03_images.ipynb #472fbd24
 def _tile(dataset, i, side):
     "One image, small; grey where it cannot be read."
@@ -379,6 +369,16 @@ def _mosaic(dataset, most=10, side=32):
     file = io.BytesIO()
     sheet.save(file, "PNG")
     return file.getvalue()
+
+# %% ../nbs/03_images.ipynb #f9ad7d42
+def check_images(
+    images,  # what was passed
+    name: str = "images",  # of the argument
+):
+    "`TypeError` for what is no `ImageDataset`."
+    if isinstance(images, ImageDataset): return
+    raise TypeError(f"{name} must be an ImageDataset, got {type(images).__name__}: image_folder(path) opens a folder, "
+                    "load_dataset(name) a benchmark, and ImageDataset(paths, targets, classes, image_size) takes any")
 
 # %% ../nbs/03_images.ipynb #c2f5e527
 def with_weights(

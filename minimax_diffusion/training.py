@@ -102,8 +102,9 @@ def open_images(
     name: str = "the set",  # for messages
 ) -> ImageDataset:
     "A data set with exactly the given classes."
-    if not isinstance(source, (str, Path)): check_images(source, name)
-    dataset = source if isinstance(source, ImageDataset) else open_set(source)
+    if isinstance(source, (str, Path)): dataset = open_set(source)
+    else: dataset = source
+    check_images(dataset, name)
     if classes is None or dataset.classes == classes: return dataset
     found = dataset.classes if dataset is source else _true_names(dataset.classes, classes)
     extra = sorted(set(found) - set(classes))
